@@ -1,0 +1,8 @@
+export default {
+  injectGlobals: false,
+  // Build trees hold second copies of package.json, which jest's module map rejects.
+  modulePathIgnorePatterns: ['<rootDir>/(build.*|dist|prebuilds)/'],
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  transform: { '\\.m?ts$': ['@swc/jest', { jsc: { target: 'es2022' } }] },
+}

@@ -1,0 +1,282 @@
+/**
+ * The native addon: what it offers, and how it is found.
+ *
+ * Everything that crosses the border is a number, a string, an ArrayBuffer or a packed table of them; classes,
+ * typed arrays and errors are made on this side. Arguments are checked before they get here.
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
+/** A failure as data; `errors.ts` makes the error. Offsets are bytes from the start of the file. */
+export interface NativeFailure {
+  code: string
+  message: string
+  record?: string
+  offset?: number
+  /** The limit, global, feature or system call concerned. */
+  subject?: string
+  /** For `LIMIT_*`: the cap. For a deflated record: bytes stored. */
+  limit?: number
+  /** For `LIMIT_*`: what was asked for. For `IO`: errno. For a deflated record: bytes once inflated. */
+  actual?: number
+}
+
+export type Outcome<T> = ({ failure?: undefined } & T) | { failure: NativeFailure }
+
+/** Strings packed into one: `text` cut at `ends` (UTF-16 units). */
+export interface PackedStrings {
+  text: string
+  ends: Uint32Array
+}
+
+/** An opened checkpoint on the native side. */
+export interface Handle {
+  readonly __handle: never
+}
+
+/** Columns of a row of {@link Opened.tensors}. */
+export const TensorColumn = {
+  dtype: 0,
+  layout: 1,
+  flags: 2,
+  storage: 3,
+  offset: 4,
+  ndim: 5,
+  dims: 6,
+  parts: 7,
+  partCount: 8,
+  quantizer: 9,
+  device: 10,
+  numel: 11,
+  count: 12,
+} as const
+
+/** Columns of a row of {@link Opened.storages}. */
+export const StorageColumn = {
+  dtype: 0,
+  device: 1,
+  /** One of {@link StoragePlace}. */
+  place: 2,
+  /** Bytes per unit whose order must be reversed; 1 is none. */
+  swap: 3,
+  bytes: 4,
+  /** Deflated records: bytes stored; 0 where the bytes are not deflated. */
+  deflated: 5,
+  count: 6,
+} as const
+
+export const StoragePlace = { nowhere: 0, record: 1, file: 2, memory: 3 } as const
+
+export const TensorFlag = {
+  requiresGrad: 1,
+  isParameter: 2,
+  conjugate: 4,
+  negative: 8,
+  meta: 16,
+  contiguous: 32,
+  wrapper: 64,
+  coalesced: 128,
+  bareStorage: 256,
+} as const
+
+/** Index into these is a row's `layout`. */
+export const LAYOUTS = [
+  'strided',
+  'sparse_coo',
+  'sparse_csr',
+  '_mkldnn',
+  'sparse_csc',
+  'sparse_bsr',
+  'sparse_bsc',
+  'jagged',
+] as const
+
+/** Index into these is a part's role. */
+export const PART_ROLES = [
+  'indices',
+  'values',
+  'crowIndices',
+  'colIndices',
+  'ccolIndices',
+  'rowIndices',
+  'scales',
+  'zeroPoints',
+  'sizes',
+  'strides',
+  'offsets',
+  'lengths',
+  'local',
+] as const
+
+/** Index into these is a quantizer's scheme. */
+export const QSCHEMES = [
+  'per_tensor_affine',
+  'per_channel_affine',
+  'per_tensor_symmetric',
+  'per_channel_symmetric',
+  'per_channel_affine_float_qparams',
+] as const
+
+export interface NativeQuantizer {
+  scheme: number
+  scale: number
+  zeroPoint: number
+  axis: number
+  /** Plain numbers, in files that store lists; else empty and the tensor has parts. */
+  scales: Float64Array
+  zeroPoints: Float64Array
+}
+
+export interface Opened {
+  handle: Handle
+  format: string
+  /** The versions of torch that write such a file. */
+  era: string
+  byteOrder: 'little' | 'big'
+  /** Bytes of the file. */
+  size: number
+  identity: { device: bigint; inode: bigint; size: bigint; mtimeNs: bigint }
+  mapped: boolean
+  names: PackedStrings
+  /** For each name the row of {@link tensors}. */
+  named: Uint32Array
+  /** Rows of {@link TensorColumn}; `storage`, `quantizer` are 2^32-1 for none. */
+  tensors: Float64Array
+  /** Sizes and strides (elements); a row's `dims` is where its sizes start, its strides follow. */
+  dims: Float64Array
+  /** Pairs: role (index into {@link PART_ROLES}), tensor row. */
+  parts: Uint32Array
+  quantizers: NativeQuantizer[]
+  /** Rows of {@link StorageColumn}. */
+  storages: Float64Array
+  keys: PackedStrings
+  devices: string[]
+  skipped: { name: string; code: string; message: string }[]
+}
+
+/** What the tape's words mean: see `tape.ts` and native/core/torch/tape.h. */
+export interface NativeTape {
+  words: Uint32Array
+  reals: Float64Array
+  strings: PackedStrings
+  bytes: ArrayBuffer
+  root: number
+  /** The tensor tables again, where making values added rows to them (numpy arrays); else absent. */
+  tables?: Pick<Opened, 'tensors' | 'dims' | 'parts' | 'quantizers' | 'storages' | 'keys' | 'devices'>
+}
+
+export interface NativeOptions {
+  map: boolean
+  strict: boolean
+  /** Caps by the names of limits.def. */
+  limits: Record<string, number>
+  /** Deflated records, inflated. */
+  inflated: { name: string; bytes: Uint8Array }[]
+}
+
+/** One ArrayBuffer over mapped pages, or a copy where the runtime refuses those. */
+export interface Window {
+  /** Present only the first time this window is asked for. */
+  buffer?: ArrayBuffer
+  /** Number of the window, for the caller's cache. */
+  window: number
+  /** Bytes from the start of the buffer to the first byte asked for. */
+  byteOffset: number
+  zeroCopy: boolean
+}
+
+export interface Binding {
+  /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
+  openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
+  /** The same for a path, off the main thread. `cancel` is a one-byte flag: set it to 1 to stop the work. */
+  open(path: string, options: NativeOptions, cancel: Uint8Array): Promise<Outcome<Opened>>
+
+  /**
+   * A window that covers bytes [start, end) of a storage in the mapped file, and no more than `longest` bytes unless
+   * the range itself is longer. `external` false: a copy instead of the pages.
+   */
+  window(
+    handle: Handle,
+    storage: number,
+    start: number,
+    end: number,
+    external: boolean,
+    longest: number,
+  ): Outcome<Window>
+  /**
+   * Copies bytes [start, end) of a storage to a new ArrayBuffer (as stored: not swapped; deflated ones still deflated).
+   */
+  read(handle: Handle, storage: number, start: number, end: number): Outcome<{ buffer: ArrayBuffer }>
+  /** Bytes from the start of the file to the first byte of the storage. */
+  storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
+
+  tape(handle: Handle): Outcome<NativeTape>
+  stateDict(handle: Handle, from: string | undefined): Outcome<{ names: PackedStrings; named: Uint32Array }>
+  /** Detaches these buffers where this addon made them and unmaps the file once nothing else holds it. */
+  close(handle: Handle, buffers: ArrayBuffer[]): void
+
+  // Kernels: plain memory to plain memory. Offsets in bytes, sizes and strides in elements.
+  /** Gathers a strided view into row-major order. `flags`: TensorFlag.conjugate and .negative are applied. */
+  gather(
+    source: ArrayBufferLike,
+    byteOffset: number,
+    dtype: number,
+    sizes: Float64Array,
+    strides: Float64Array,
+    flags: number,
+    target: ArrayBuffer,
+  ): void
+  /** Reverses the bytes of each unit in place. */
+  swap(target: ArrayBuffer, unit: number): void
+  /** Row-major elements to float32; complex dtypes and packed ones are not for it. */
+  toFloat32(source: ArrayBufferLike, byteOffset: number, dtype: number, count: number, target: ArrayBuffer): void
+  /** (q - zeroPoint) * scale, by tensor (one scale) or along the middle of [outer, channels, inner]. */
+  dequantize(
+    source: ArrayBufferLike,
+    byteOffset: number,
+    dtype: number,
+    shape: Float64Array,
+    scales: Float64Array,
+    zeroPoints: Float64Array,
+    target: ArrayBuffer,
+  ): void
+
+  /** Tables of the core, for the tests that compare them with this side. */
+  tables(): { dtypes: string[]; codes: string[]; limits: Record<string, number>; opcodes: [string, number][] }
+}
+
+const load = createRequire(__filename)
+
+/** Where the addon may lie, best first: a local build, then what the package brought. */
+function candidates(): string[] {
+  const root = join(__dirname, '..')
+  const platform = `${process.platform}-${process.arch}${isMusl() ? '-musl' : ''}`
+  return [
+    join(root, 'build', 'Release', 'torchmap.node'),
+    join(root, 'prebuilds', platform, 'torchmap.node'),
+  ]
+}
+
+function isMusl(): boolean {
+  if (process.platform !== 'linux') return false
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  return report?.header?.glibcVersionRuntime === undefined
+}
+
+function loadBinding(): Binding {
+  const override = process.env.TORCHMAP_BINARY
+  const paths = override === undefined ? candidates() : [override]
+  const found = paths.find((path) => existsSync(path))
+  if (found !== undefined) return load(found) as Binding
+  throw new Error(
+    `torchmap has no addon for ${process.platform}-${process.arch} (Node ${process.versions.node}). Looked for:\n` +
+      paths.map((path) => `  ${path}\n`).join('') +
+      'Build it where torchmap is installed, with a C++20 compiler and cmake: npm run build',
+  )
+}
+
+export const binding: Binding = loadBinding()
+
+/** Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as Electron has to. */
+export const externalBuffers: boolean = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'

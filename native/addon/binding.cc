@@ -1,0 +1,28 @@
+// The table of contents of the addon. It keeps no state of its own, so it can be loaded in any number of workers.
+#include "addon/entries.h"
+#include "addon/guard.h"
+
+namespace {
+
+using namespace torchmap::addon;
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports["openSync"] = Napi::Function::New(env, guarded<open_sync>, "openSync");
+  exports["open"] = Napi::Function::New(env, guarded<open_async>, "open");
+  exports["window"] = Napi::Function::New(env, guarded<window>, "window");
+  exports["read"] = Napi::Function::New(env, guarded<read>, "read");
+  exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");
+  exports["tape"] = Napi::Function::New(env, guarded<make_tape>, "tape");
+  exports["stateDict"] = Napi::Function::New(env, guarded<state_dict>, "stateDict");
+  exports["close"] = Napi::Function::New(env, guarded<torchmap::addon::close>, "close");
+  exports["gather"] = Napi::Function::New(env, guarded<gather>, "gather");
+  exports["swap"] = Napi::Function::New(env, guarded<torchmap::addon::swap>, "swap");
+  exports["toFloat32"] = Napi::Function::New(env, guarded<to_float32>, "toFloat32");
+  exports["dequantize"] = Napi::Function::New(env, guarded<dequantize>, "dequantize");
+  exports["tables"] = Napi::Function::New(env, guarded<tables>, "tables");
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(torchmap, init)

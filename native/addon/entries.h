@@ -1,0 +1,26 @@
+// The functions of the addon, as lib/binding.ts declares them.
+#pragma once
+
+#include <napi.h>
+
+namespace torchmap::addon {
+
+// open.cc
+Napi::Value open_sync(const Napi::CallbackInfo& info);
+Napi::Value open_async(const Napi::CallbackInfo& info);
+// memory.cc
+Napi::Value window(const Napi::CallbackInfo& info);
+Napi::Value read(const Napi::CallbackInfo& info);
+Napi::Value storage_offset(const Napi::CallbackInfo& info);
+Napi::Value close(const Napi::CallbackInfo& info);
+// content.cc
+Napi::Value make_tape(const Napi::CallbackInfo& info);
+Napi::Value state_dict(const Napi::CallbackInfo& info);
+Napi::Value tables(const Napi::CallbackInfo& info);
+// kernels.cc
+Napi::Value gather(const Napi::CallbackInfo& info);
+Napi::Value swap(const Napi::CallbackInfo& info);
+Napi::Value to_float32(const Napi::CallbackInfo& info);
+Napi::Value dequantize(const Napi::CallbackInfo& info);
+
+}  // namespace torchmap::addon

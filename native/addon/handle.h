@@ -1,0 +1,25 @@
+// What a JavaScript handle stands for: an object tagged so that nothing else can be passed for it.
+#pragma once
+
+#include <napi.h>
+
+#include <optional>
+
+#include "core/checkpoint.h"
+#include "core/windows.h"
+
+namespace torchmap::addon {
+
+struct Session {
+  explicit Session(std::unique_ptr<Checkpoint> opened) : checkpoint(std::move(opened)) { windows.emplace(*checkpoint); }
+
+  std::unique_ptr<Checkpoint> checkpoint;  // empty once closed
+  std::optional<Windows> windows;
+};
+
+Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);
+
+// The session behind a handle; throws TypeError for anything that is no handle.
+Session& unwrap(const Napi::Value& value);
+
+}  // namespace torchmap::addon

@@ -1,0 +1,102 @@
+// Opening: at once, or on a thread of libuv's pool.
+#include "addon/entries.h"
+#include "addon/values.h"
+
+namespace torchmap::addon {
+namespace {
+
+// The options of lib/binding.ts, copied so that a thread can use them.
+struct Request {
+  OpenOptions options;
+  SourceOptions source;
+  std::vector<std::string> inflated_names;
+  std::vector<std::string> inflated_bytes;
+
+  std::vector<InflatedRecord> inflated() const {
+    std::vector<InflatedRecord> records;
+    for (size_t i = 0; i < inflated_names.size(); ++i) records.push_back({inflated_names[i], as_bytes(inflated_bytes[i])});
+    return records;
+  }
+};
+
+Request read_request(const Napi::Object& options) {
+  Request request;
+  request.source.map = options.Get("map").ToBoolean();
+  request.options.strict_globals = options.Get("strict").ToBoolean();
+  const auto limits = options.Get("limits").As<Napi::Object>();
+#define LIMIT(member, js, value, reason) \
+  if (limits.Has(js)) request.options.limits.member = integer_of(limits.Get(js));
+#include "core/limits.def"
+#undef LIMIT
+  const auto inflated = options.Get("inflated").As<Napi::Array>();
+  for (uint32_t i = 0; i < inflated.Length(); ++i) {
+    const auto record = inflated.Get(i).As<Napi::Object>();
+    request.inflated_names.push_back(record.Get("name").As<Napi::String>().Utf8Value());
+    const auto bytes = bytes_of(record.Get("bytes"));
+    request.inflated_bytes.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  return request;
+}
+
+Result<std::unique_ptr<Checkpoint>> open_path(const std::string& path, const Request& request) {
+  TRY_ASSIGN(std::shared_ptr<Source> source, open_file(path, request.source));
+  return Checkpoint::open(std::move(source), request.options, request.inflated());
+}
+
+// The caller's bytes may change or go away after the call: what lies where is looked up before it ends.
+Result<std::unique_ptr<Checkpoint>> open_bytes(ByteSpan bytes, const Request& request) {
+  const auto source = open_memory(bytes);
+  auto checkpoint = Checkpoint::open(source, request.options, request.inflated());
+  if (checkpoint.ok()) {
+    for (uint32_t i = 0; i < (*checkpoint)->catalog().storages.size(); ++i) {
+      auto offset = (*checkpoint)->storage_offset(i);
+      if (!offset.ok()) return std::move(offset).status();
+    }
+  }
+  source->release();
+  return checkpoint;
+}
+
+class OpenWorker final : public Napi::AsyncWorker {
+ public:
+  OpenWorker(Napi::Env env, std::string path, Request request, const Napi::Uint8Array& cancel)
+      : Napi::AsyncWorker(env), deferred_(env), path_(std::move(path)), request_(std::move(request)), cancel_(Napi::Persistent(cancel)) {
+    static_assert(sizeof(std::atomic<bool>) == 1);
+    request_.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(cancel.Data());
+  }
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override { result_.emplace(open_path(path_, request_)); }
+  void OnOK() override {
+    const Napi::HandleScope scope(Env());
+    deferred_.Resolve(result_->ok() ? opened(Env(), std::move(*result_).value()) : failure(Env(), result_->status()));
+  }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::string path_;
+  Request request_;
+  Napi::Reference<Napi::Uint8Array> cancel_;
+  std::optional<Result<std::unique_ptr<Checkpoint>>> result_;
+};
+
+}  // namespace
+
+Napi::Value open_sync(const Napi::CallbackInfo& info) {
+  const Request request = read_request(info[1].As<Napi::Object>());
+  auto result = info[0].IsString() ? open_path(info[0].As<Napi::String>().Utf8Value(), request) : open_bytes(bytes_of(info[0]), request);
+  return result.ok() ? opened(info.Env(), std::move(result).value()) : failure(info.Env(), result.status());
+}
+
+Napi::Value open_async(const Napi::CallbackInfo& info) {
+  auto worker = std::make_unique<OpenWorker>(info.Env(), info[0].As<Napi::String>().Utf8Value(), read_request(info[1].As<Napi::Object>()),
+                                             info[2].As<Napi::Uint8Array>());
+  const Napi::Promise promise = worker->promise();
+  worker.release()->Queue();
+  return promise;
+}
+
+}  // namespace torchmap::addon

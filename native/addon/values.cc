@@ -1,0 +1,231 @@
+#include "addon/values.h"
+
+#include "addon/handle.h"
+#include "core/text.h"
+
+namespace torchmap::addon {
+namespace {
+
+Napi::String latin1(Napi::Env env, std::string_view text) {
+  napi_value value = nullptr;
+  NAPI_THROW_IF_FAILED(env, napi_create_string_latin1(env, text.data(), text.size(), &value), Napi::String());
+  return Napi::String(env, value);
+}
+
+// Any text of a file: ASCII as it is, else through UTF-16, which can hold lone surrogates.
+Napi::String string(Napi::Env env, std::string_view text) {
+  if (is_ascii(text)) return latin1(env, text);
+  std::u16string wide;
+  append_utf16(wide, text);
+  return Napi::String::New(env, wide);
+}
+
+double number(uint32_t index) { return static_cast<double>(index); }
+
+Napi::Float64Array tensor_rows(Napi::Env env, const Catalog& catalog) {
+  constexpr size_t kColumns = 12;
+  Napi::Float64Array rows = Napi::Float64Array::New(env, catalog.tensors.size() * kColumns);
+  double* at = rows.Data();
+  for (size_t i = 0; i < catalog.tensors.size(); ++i, at += kColumns) {
+    const Tensor& row = catalog.tensors[i];
+    at[0] = static_cast<double>(row.dtype);
+    at[1] = static_cast<double>(row.layout);
+    at[2] = row.flags;
+    at[3] = number(row.storage);
+    at[4] = static_cast<double>(row.offset);
+    at[5] = number(row.ndim);
+    at[6] = number(row.dims);
+    at[7] = number(row.parts);
+    at[8] = number(row.part_count);
+    at[9] = number(row.quantizer);
+    at[10] = number(row.device);
+    at[11] = static_cast<double>(row.numel);
+  }
+  return rows;
+}
+
+Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
+  constexpr size_t kColumns = 6;
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
+  Napi::Float64Array rows = Napi::Float64Array::New(env, storages.size() * kColumns);
+  double* at = rows.Data();
+  for (const Storage& row : storages) {
+    at[0] = static_cast<double>(row.dtype);
+    at[1] = number(row.device);
+    at[2] = static_cast<double>(row.place);
+    at[3] = row.swap == 0 ? 1 : row.swap;
+    at[4] = static_cast<double>(row.bytes);
+    const bool deflated = row.place == StoragePlace::kRecord && checkpoint.archive()->records()[row.record].method == 8;
+    at[5] = deflated ? static_cast<double>(checkpoint.archive()->records()[row.record].stored_size) : 0;
+    at += kColumns;
+  }
+  return rows;
+}
+
+Napi::Array quantizers(Napi::Env env, const Catalog& catalog) {
+  Napi::Array rows = Napi::Array::New(env, catalog.quantizers.size());
+  for (uint32_t i = 0; i < catalog.quantizers.size(); ++i) {
+    const Quantizer& row = catalog.quantizers[i];
+    Napi::Object object = Napi::Object::New(env);
+    object["scheme"] = static_cast<double>(row.scheme);
+    object["scale"] = row.scale;
+    object["zeroPoint"] = row.zero_point;
+    object["axis"] = number(row.axis);
+    object["scales"] = reals(env, row.scales.data(), row.scales.size());
+    object["zeroPoints"] = reals(env, row.zero_points.data(), row.zero_points.size());
+    rows[i] = object;
+  }
+  return rows;
+}
+
+Napi::BigInt big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
+
+}  // namespace
+
+Napi::Object failure(Napi::Env env, const Status& status) {
+  const Failure& row = status.failure();
+  Napi::Object data = Napi::Object::New(env);
+  data["code"] = latin1(env, code_name(row.code));
+  data["message"] = string(env, row.message);
+  if (!row.record.empty()) data["record"] = string(env, row.record);
+  if (row.offset) data["offset"] = static_cast<double>(*row.offset);
+  if (!row.subject.empty()) data["subject"] = string(env, row.subject);
+  data["limit"] = static_cast<double>(row.limit);
+  data["actual"] = static_cast<double>(row.actual);
+  Napi::Object outcome = Napi::Object::New(env);
+  outcome["failure"] = data;
+  return outcome;
+}
+
+Napi::Uint32Array words(Napi::Env env, const uint32_t* values, size_t count) {
+  Napi::Uint32Array array = Napi::Uint32Array::New(env, count);
+  if (count != 0) std::memcpy(array.Data(), values, count * sizeof *values);
+  return array;
+}
+
+Napi::Float64Array reals(Napi::Env env, const double* values, size_t count) {
+  Napi::Float64Array array = Napi::Float64Array::New(env, count);
+  if (count != 0) std::memcpy(array.Data(), values, count * sizeof *values);
+  return array;
+}
+
+Napi::Object packed_strings(Napi::Env env, const Names& names) {
+  Napi::Uint32Array ends = Napi::Uint32Array::New(env, names.size());
+  Napi::Object packed = Napi::Object::New(env);
+  if (is_ascii(names.text)) {
+    for (size_t i = 0; i < names.size(); ++i) ends[i] = static_cast<uint32_t>(names.ends[i]);
+    packed["text"] = latin1(env, names.text);
+  } else {
+    std::u16string wide;
+    for (size_t i = 0; i < names.size(); ++i) {
+      append_utf16(wide, names.at(i));
+      ends[i] = static_cast<uint32_t>(wide.size());
+    }
+    packed["text"] = Napi::String::New(env, wide);
+  }
+  packed["ends"] = ends;
+  return packed;
+}
+
+Napi::Object packed_strings(Napi::Env env, const std::u16string& text, const std::vector<uint32_t>& ends) {
+  Napi::Object packed = Napi::Object::New(env);
+  packed["text"] = Napi::String::New(env, text);
+  packed["ends"] = words(env, ends.data(), ends.size());
+  return packed;
+}
+
+void set_tables(Napi::Object target, Checkpoint& checkpoint) {
+  const Napi::Env env = target.Env();
+  const Catalog& catalog = checkpoint.catalog();
+  target["tensors"] = tensor_rows(env, catalog);
+  Napi::Float64Array dims = Napi::Float64Array::New(env, catalog.dims.size());
+  for (size_t i = 0; i < catalog.dims.size(); ++i) dims.Data()[i] = static_cast<double>(catalog.dims[i]);
+  target["dims"] = dims;
+  Napi::Uint32Array parts = Napi::Uint32Array::New(env, catalog.parts.size() * 2);
+  for (size_t i = 0; i < catalog.parts.size(); ++i) {
+    parts[2 * i] = static_cast<uint32_t>(catalog.parts[i].role);
+    parts[2 * i + 1] = catalog.parts[i].tensor;
+  }
+  target["parts"] = parts;
+  target["quantizers"] = quantizers(env, catalog);
+  target["storages"] = storage_rows(env, checkpoint);
+  Names keys;
+  for (const Storage& storage : catalog.storages) {
+    keys.text += storage.key;
+    keys.ends.push(keys.text.size());
+  }
+  target["keys"] = packed_strings(env, keys);
+  Napi::Array devices = Napi::Array::New(env, catalog.devices.size());
+  for (uint32_t i = 0; i < catalog.devices.size(); ++i) devices[i] = string(env, catalog.devices[i]);
+  target["devices"] = devices;
+}
+
+Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
+  Checkpoint& row = *checkpoint;
+  Napi::Object result = Napi::Object::New(env);
+  result["format"] = latin1(env, format_name(row.format()));
+  result["era"] = latin1(env, row.era());
+  result["byteOrder"] = latin1(env, row.big_endian() ? "big" : "little");
+  result["size"] = static_cast<double>(row.source().size());
+  const FileIdentity& file = row.source().identity();
+  Napi::Object identity = Napi::Object::New(env);
+  identity["device"] = big(env, file.device);
+  identity["inode"] = big(env, file.inode);
+  identity["size"] = big(env, file.size);
+  identity["mtimeNs"] = Napi::BigInt::New(env, file.mtime_ns);
+  result["identity"] = identity;
+  result["mapped"] = !row.source().mapped().empty();
+  result["names"] = packed_strings(env, row.names());
+  result["named"] = words(env, row.names().tensors.data(), row.names().size());
+  Napi::Array skipped = Napi::Array::New(env, row.skipped().size());
+  for (uint32_t i = 0; i < row.skipped().size(); ++i) {
+    Napi::Object object = Napi::Object::New(env);
+    object["name"] = string(env, row.skipped()[i].name);
+    object["code"] = latin1(env, code_name(row.skipped()[i].code));
+    object["message"] = string(env, row.skipped()[i].message);
+    skipped[i] = object;
+  }
+  result["skipped"] = skipped;
+  set_tables(result, row);
+  result["handle"] = wrap(env, std::move(checkpoint));
+  return result;
+}
+
+Napi::Object tape(Napi::Env env, const Tape& row) {
+  Napi::Object result = Napi::Object::New(env);
+  result["words"] = words(env, row.words.data(), row.words.size());
+  result["reals"] = reals(env, row.reals.data(), row.reals.size());
+  result["strings"] = packed_strings(env, row.text, row.text_ends);
+  Napi::ArrayBuffer bytes = Napi::ArrayBuffer::New(env, row.bytes.size());
+  if (!row.bytes.empty()) std::memcpy(bytes.Data(), row.bytes.data(), row.bytes.size());
+  result["bytes"] = bytes;
+  result["root"] = number(row.root);
+  return result;
+}
+
+std::span<std::byte> bytes_of(const Napi::Value& value) {
+  if (value.IsArrayBuffer()) {
+    auto buffer = value.As<Napi::ArrayBuffer>();
+    return {static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()};
+  }
+  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "expected an ArrayBuffer or a typed array");
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  NAPI_THROW_IF_FAILED(value.Env(), napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr), {});
+  return {static_cast<std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
+}
+
+uint64_t integer_of(const Napi::Value& value) {
+  const double number = value.As<Napi::Number>().DoubleValue();
+  return number >= 0 && number < 0x1p63 ? static_cast<uint64_t>(number) : 0;
+}
+
+std::vector<int64_t> integers_of(const Napi::Value& value) {
+  const auto array = value.As<Napi::Float64Array>();
+  std::vector<int64_t> out(array.ElementLength());
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int64_t>(array[i]);
+  return out;
+}
+
+}  // namespace torchmap::addon

@@ -1,0 +1,36 @@
+// Core values as JavaScript ones, and arguments as core ones.
+#pragma once
+
+#include <napi.h>
+
+#include "core/checkpoint.h"
+#include "core/torch/tape.h"
+
+namespace torchmap::addon {
+
+// { failure: NativeFailure } of lib/binding.ts.
+Napi::Object failure(Napi::Env env, const Status& status);
+
+// PackedStrings: one string and the ends of its pieces, in UTF-16 units.
+Napi::Object packed_strings(Napi::Env env, const Names& names);
+Napi::Object packed_strings(Napi::Env env, const std::u16string& text, const std::vector<uint32_t>& ends);
+
+Napi::Uint32Array words(Napi::Env env, const uint32_t* values, size_t count);
+Napi::Float64Array reals(Napi::Env env, const double* values, size_t count);
+
+// The tensor tables of Opened: tensors, dims, parts, quantizers, storages, keys, devices.
+void set_tables(Napi::Object target, Checkpoint& checkpoint);
+
+// Opened, around a fresh handle.
+Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);
+
+// NativeTape; `tables` when making it added rows.
+Napi::Object tape(Napi::Env env, const Tape& tape);
+
+// The memory of an ArrayBuffer or of a view on any buffer.
+std::span<std::byte> bytes_of(const Napi::Value& value);
+
+uint64_t integer_of(const Napi::Value& value);
+std::vector<int64_t> integers_of(const Napi::Value& value);
+
+}  // namespace torchmap::addon

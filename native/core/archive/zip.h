@@ -1,0 +1,81 @@
+// The records of a zip archive, read as torch's own reader reads them.
+// Facts: PyTorch caffe2/serialize/inline_container.cc (v2.13) and APPNOTE 6.3.10.
+//
+// Local headers are never believed for sizes: torch writes zeros there, and its zip64 fields are
+// not conforming. A local header is read only to find where the payload starts.
+//
+// Stricter than torch where two readers could see two archives in one file: a name stored twice,
+// payloads that share bytes, entries beyond the count, and a local name that is not the directory's
+// are refused.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "core/limits.h"
+#include "core/source/source.h"
+
+namespace torchmap {
+
+struct Record {
+  std::string_view name;       // as stored, root directory included; lives as long as the source
+  uint64_t header_offset = 0;  // bytes: local header
+  uint64_t stored_size = 0;    // bytes in the file
+  uint64_t size = 0;           // bytes once inflated; equals stored_size when not deflated
+  uint64_t end = 0;            // bytes: where the next record or the directory starts
+  uint32_t crc = 0;            // CRC-32 of the directory; 0 means absent unless the record is empty
+  uint16_t flags = 0;
+  uint16_t method = 0;  // 0 stored, 8 deflated
+};
+
+class ZipArchive {
+ public:
+  static constexpr uint32_t kNone = 0xFFFFFFFF;
+
+  // Reads and checks the directory: kTruncated when the end record or bytes before it are missing,
+  // kBadArchive when the directory is wrong, kLimitRecords. Local headers are not looked at.
+  static Result<ZipArchive> read(Source& source, const Limits& limits);
+
+  // In the order of the directory.
+  const std::vector<Record>& records() const { return records_; }
+
+  // Text before the first '/' of the first record, without the slash; empty when that record lies
+  // at the top.
+  std::string_view root() const { return root_; }
+
+  // Index of the record `<root>/<name>` (or `<name>` when the root is empty), or kNone.
+  // Exact, else ignoring ASCII case as torch does.
+  uint32_t find(std::string_view name) const;
+
+  // `name` of a record without the root, or nothing for a record outside the root.
+  std::optional<std::string_view> name_in_root(const Record& record) const;
+
+  // Offset in bytes of the first payload byte. Reads the local header: kBadRecord, naming the
+  // record, when it is not this record's or leaves the payload no room.
+  Result<uint64_t> payload_offset(Source& source, uint32_t record) const;
+
+  // The bytes of a record as stored, so still deflated where `method` is 8.
+  // kUnsupportedCompression when they are encrypted or compressed in another way.
+  Result<ByteSpan> payload(Source& source, uint32_t record) const;
+
+  // Start in bytes of the central directory: no payload reaches beyond it.
+  uint64_t directory_offset() const { return directory_offset_; }
+
+ private:
+  Status read_entries(ByteSpan directory, uint64_t count, uint64_t shift);
+  Status bound_payloads();
+  Status index_names();
+
+  std::vector<Record> records_;
+  std::string_view root_;
+  uint64_t directory_offset_ = 0;
+  // Open addressing by the hash of names without case; a power of two long. The rest of the hash
+  // stands beside the index, so that a name is looked at only when it very likely is the one.
+  struct Slot {
+    uint32_t record = kNone;
+    uint32_t tag = 0;
+  };
+  std::vector<Slot> table_;
+};
+
+}  // namespace torchmap

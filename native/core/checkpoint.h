@@ -1,0 +1,80 @@
+// One opened checkpoint: finds out what the bytes are, picks the reader, holds what it read.
+#pragma once
+
+#include <atomic>
+#include <deque>
+
+#include "core/archive/zip.h"
+#include "core/pickle/decoder.h"
+#include "core/torch/walk.h"
+
+namespace torchmap {
+
+enum class Format : uint8_t { kZip, kLegacy, kTar, kPickle, kTorchScript };
+std::string_view format_name(Format format);
+
+struct OpenOptions {
+  Limits limits;
+  bool strict_globals = false;                   // refuse globals this reader does not know
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+// A deflated record, inflated by the caller.
+struct InflatedRecord {
+  std::string_view name;  // as in the archive
+  ByteSpan bytes;
+};
+
+class Checkpoint {
+ public:
+  // Reads what can be known without touching a tensor's bytes. When a record that is needed for this is
+  // deflated and not in `inflated`, the failure is kUnsupportedCompression about "deflate", with the record's
+  // name, its payload's offset, its stored size (`limit`) and its size (`actual`): inflate it and call again.
+  static Result<std::unique_ptr<Checkpoint>> open(std::shared_ptr<Source> source, const OpenOptions& options,
+                                                  std::span<const InflatedRecord> inflated = {});
+
+  Source& source() { return *source_; }
+  std::shared_ptr<Source> source_handle() { return source_; }
+  Format format() const { return format_; }
+  bool big_endian() const { return big_endian_; }
+  const std::string& era() const { return era_; }  // the versions of torch that write such a file
+  const std::optional<ZipArchive>& archive() const { return archive_; }
+
+  Catalog& catalog() { return catalog_; }
+  Pool& pool() { return *pool_; }
+  Interpreter& interpreter() { return *interpreter_; }
+  NodeId root() const { return root_; }
+  const Names& names() const { return names_; }
+  const std::vector<Skipped>& skipped() const { return skipped_; }
+
+  // Where a storage's bytes start in the file; looks the archive's local header up at first use.
+  // Only for storages placed in a record or in the file.
+  Result<uint64_t> storage_offset(uint32_t storage);
+
+ private:
+  friend class ZipReader;
+  friend class LegacyReader;
+  friend class TarReader;
+
+  explicit Checkpoint(std::shared_ptr<Source> source) : source_(std::move(source)) {}
+  Status read(const OpenOptions& options, std::span<const InflatedRecord> inflated);
+  Status read_stream(const OpenOptions& options, ByteSpan head);
+  // Takes what a reader decoded; names everything.
+  Status finish(const OpenOptions& options, NodeId root, std::unique_ptr<PersistentIds> ids);
+
+  std::shared_ptr<Source> source_;
+  Format format_ = Format::kZip;
+  bool big_endian_ = false;
+  std::string era_;
+  std::optional<ZipArchive> archive_;
+  std::unique_ptr<Pool> pool_ = std::make_unique<Pool>();
+  Catalog catalog_;
+  std::unique_ptr<PersistentIds> ids_;
+  std::unique_ptr<Interpreter> interpreter_;
+  NodeId root_ = 0;
+  Names names_;
+  std::vector<Skipped> skipped_;
+  std::deque<std::string> kept_;  // inflated records; never moves
+};
+
+}  // namespace torchmap

@@ -1,0 +1,54 @@
+// The memo of the pickle machine: key -> node. Keys are arbitrary (cPickle starts at 1, crafted files
+// use any number), so memory follows the number of keys in use, never their size.
+#pragma once
+
+#include <map>
+
+#include "core/pickle/nodes.h"
+
+namespace torchmap {
+
+class Memo {
+ public:
+  static constexpr NodeId kMissing = 0xFFFFFFFF;
+
+  size_t size() const { return used_; }
+
+  void put(uint64_t key, NodeId node) {
+    if (key < dense_.size()) {
+      if (dense_[key] == kMissing) ++used_;
+      dense_[key] = node;
+    } else if (2 * dense_.size() <= 4 * used_ + kFirstSize && key < 2 * dense_.size() + kFirstSize) {
+      grow(2 * dense_.size() + kFirstSize);
+      put(key, node);
+    } else if (sparse_.insert_or_assign(key, node).second) {
+      ++used_;
+    }
+  }
+
+  NodeId get(uint64_t key) const {
+    if (key < dense_.size() && dense_[key] != kMissing) return dense_[key];
+    if (sparse_.empty()) return kMissing;
+    auto found = sparse_.find(key);
+    return found == sparse_.end() ? kMissing : found->second;
+  }
+
+ private:
+  static constexpr size_t kFirstSize = 1024;
+
+  // Sizes double, so this runs a logarithmic number of times. A key that was sparse may become dense:
+  // it moves, so that each key lives in one place.
+  void grow(uint64_t size) {
+    dense_.make_room(size - dense_.size());
+    while (dense_.size() < size) dense_.push_unchecked(kMissing);
+    auto end = sparse_.lower_bound(size);
+    for (auto at = sparse_.begin(); at != end; ++at) dense_[at->first] = at->second;
+    sparse_.erase(sparse_.begin(), end);
+  }
+
+  Buffer<NodeId> dense_;
+  std::map<uint64_t, NodeId> sparse_;
+  size_t used_ = 0;
+};
+
+}  // namespace torchmap

@@ -1,0 +1,37 @@
+// The source for files that are not mapped: every view is a copy, made once.
+#include "core/source/copies.h"
+#include "core/source/file_handle.h"
+
+namespace torchmap {
+
+namespace {
+
+class FileReader final : public Source {
+ public:
+  explicit FileReader(FileHandle file) : file_(std::move(file)) { identity_ = file_.identity(); }
+
+  Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
+    TRY(check_range(offset, length));
+    return copies_.get(offset, length,
+                       [&](std::span<std::byte> target) { return file_.read(offset, target); });
+  }
+
+  Status read(uint64_t offset, std::span<std::byte> target) override {
+    TRY(check_range(offset, target.size()));
+    return file_.read(offset, target);
+  }
+
+  Status check_unchanged() const override { return file_.check_unchanged(); }
+
+ private:
+  FileHandle file_;
+  Copies copies_;
+};
+
+}  // namespace
+
+std::shared_ptr<Source> read_file(FileHandle file) {
+  return std::make_shared<FileReader>(std::move(file));
+}
+
+}  // namespace torchmap

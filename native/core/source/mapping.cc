@@ -1,0 +1,107 @@
+// The source over a mapped file. The mapping is private and writable: callers may write to tensors,
+// the file never changes, and a page is copied only when it is written to.
+#include "core/source/file_handle.h"
+
+#ifdef _WIN32
+#define NOMINMAX
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#endif
+
+namespace torchmap {
+
+namespace {
+
+// Maps all `size` bytes, which are not zero. Null when the system refuses.
+std::byte* map_pages(const FileHandle& file, size_t size) {
+#ifdef _WIN32
+  HANDLE section = CreateFileMappingW(file.native(), nullptr, PAGE_WRITECOPY, 0, 0, nullptr);
+  if (section == nullptr) return nullptr;
+  void* pages = MapViewOfFile(section, FILE_MAP_COPY, 0, 0, size);
+  CloseHandle(section);  // the view keeps the section alive
+  return static_cast<std::byte*>(pages);
+#else
+  int flags = MAP_PRIVATE;
+#ifdef MAP_NORESERVE
+  // Without it Linux refuses a writable private mapping that is larger than its free memory, though
+  // hardly any page of it will ever be written to.
+  flags |= MAP_NORESERVE;
+#endif
+  void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, file.native(), 0);
+  return pages == MAP_FAILED ? nullptr : static_cast<std::byte*>(pages);
+#endif
+}
+
+void unmap_pages(std::byte* pages, size_t size) {
+#ifdef _WIN32
+  static_cast<void>(size);
+  UnmapViewOfFile(pages);
+#else
+  munmap(pages, size);
+#endif
+}
+
+class Mapping final : public Source {
+ public:
+  ~Mapping() override { unmap(); }
+
+  void unmap() override {
+    if (!pages_.empty()) unmap_pages(pages_.data(), pages_.size());
+    pages_ = {};
+    file_.reset();
+  }
+
+  // Takes `file` over and maps it, or leaves it alone and returns false.
+  bool map(FileHandle& file) {
+    const uint64_t size = file.identity().size;
+    if (size > SIZE_MAX / 2) return false;  // a 32-bit process
+    if (size > 0) {                         // systems refuse to map nothing
+      std::byte* pages = map_pages(file, static_cast<size_t>(size));
+      if (pages == nullptr) return false;
+      pages_ = {pages, static_cast<size_t>(size)};
+    }
+    file_.emplace(std::move(file));
+    identity_ = file_->identity();
+    return true;
+  }
+
+  Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
+    TRY(check_range(offset, length));
+    if (!file_) return Status(Code::kClosed, "the file is unmapped");
+    return ByteSpan(pages_.subspan(static_cast<size_t>(offset), static_cast<size_t>(length)));
+  }
+
+  // Not from the pages: see map_file.
+  Status read(uint64_t offset, std::span<std::byte> target) override {
+    TRY(check_range(offset, target.size()));
+    if (!file_) return Status(Code::kClosed, "the file is unmapped");
+    return file_->read(offset, target);
+  }
+
+  std::span<std::byte> mapped() override { return pages_; }
+
+  Status check_unchanged() const override {
+    if (!file_) return Status(Code::kClosed, "the file is unmapped");
+    return file_->check_unchanged();
+  }
+
+ private:
+  std::optional<FileHandle> file_;
+  std::span<std::byte> pages_;
+};
+
+}  // namespace
+
+// No madvise. Under the default advice a fault on a cold page brings in its surroundings (128 KiB
+// on Linux), which is what reading a tensor wants; MADV_RANDOM would make that one disk read for
+// every 4 KiB. What opening needs of the scattered local headers comes through read() instead,
+// which brings in the one page it is asked for, and which fails where a page of a shortened file
+// kills.
+std::shared_ptr<Source> map_file(FileHandle& file) {
+  auto mapping = std::make_shared<Mapping>();
+  return mapping->map(file) ? mapping : nullptr;
+}
+
+}  // namespace torchmap

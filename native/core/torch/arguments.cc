@@ -1,0 +1,109 @@
+// Reading the arguments of calls: small, total functions that answer "nothing" for the wrong type.
+#include "core/torch/interpreter.h"
+
+namespace torchmap {
+
+std::optional<int64_t> Interpreter::integer(NodeId id) const {
+  const Node& node = pool_[target(id)];
+  if (node.tag == Tag::kInt) return node.integer;
+  if (node.tag == Tag::kBool) return node.a;
+  return std::nullopt;
+}
+
+std::optional<double> Interpreter::real(NodeId id) const {
+  const Node& node = pool_[target(id)];
+  if (node.tag == Tag::kFloat) return node.real;
+  if (node.tag == Tag::kInt) return static_cast<double>(node.integer);
+  return std::nullopt;
+}
+
+std::optional<bool> Interpreter::boolean(NodeId id) const {
+  const Node& node = pool_[target(id)];
+  if (node.tag == Tag::kBool) return node.a != 0;
+  if (node.tag == Tag::kInt) return node.integer != 0;  // protocol 0 of Python 2 and old numpy
+  return std::nullopt;
+}
+
+std::optional<std::string_view> Interpreter::text(NodeId id) const {
+  const Node& node = pool_[target(id)];
+  if (node.tag != Tag::kStr && node.tag != Tag::kBytes) return std::nullopt;
+  return node.text();
+}
+
+std::optional<std::vector<NodeId>> Interpreter::sequence(NodeId id) {
+  if (!resolve(id).ok()) return std::nullopt;
+  id = target(id);
+  const Node& node = pool_[id];
+  if (node.tag == Tag::kTuple) {
+    auto items = pool_.tuple(id);
+    return std::vector<NodeId>(items.begin(), items.end());
+  }
+  if (node.tag == Tag::kList) return pool_.list(Pool::items_of(node));
+  return std::nullopt;
+}
+
+std::optional<std::vector<int64_t>> Interpreter::integers(NodeId id) {
+  auto items = sequence(id);
+  if (!items) return std::nullopt;
+  std::vector<int64_t> out;
+  out.reserve(items->size());
+  for (NodeId item : *items) {
+    const auto value = integer(item);
+    if (!value) return std::nullopt;
+    out.push_back(*value);
+  }
+  return out;
+}
+
+std::optional<std::vector<double>> Interpreter::reals(NodeId id) {
+  auto items = sequence(id);
+  if (!items) return std::nullopt;
+  std::vector<double> out;
+  out.reserve(items->size());
+  for (NodeId item : *items) {
+    const auto value = real(item);
+    if (!value) return std::nullopt;
+    out.push_back(*value);
+  }
+  return out;
+}
+
+bool Interpreter::each_entry(NodeId dict, const std::function<void(NodeId, NodeId)>& visit) {
+  dict = target(dict);
+  const auto pairs = [&](const Items& items) {
+    NodeId key = 0;
+    bool is_value = false;
+    pool_.each(items, [&](uint32_t word) {
+      if (is_value) visit(key, word);
+      key = word;
+      is_value = !is_value;
+    });
+  };
+  if (pool_[dict].tag == Tag::kDict) {
+    pairs(Pool::items_of(pool_[dict]));
+    return true;
+  }
+  if (pool_[dict].tag != Tag::kCall || static_cast<Meaning>(pool_[dict].aux) != Meaning::kMapping) return false;
+  // OrderedDict([[k, v], ...]) and Counter({k: v}): the argument first, then what was set later.
+  for (NodeId argument : pool_.tuple(target(pool_[dict].b))) {
+    argument = target(argument);
+    if (pool_[argument].tag == Tag::kDict) pairs(Pool::items_of(pool_[argument]));
+    if (pool_[argument].tag != Tag::kList) continue;
+    pool_.each(Pool::items_of(pool_[argument]), [&](uint32_t pair) {
+      const auto items = sequence(pair);
+      if (items && items->size() == 2) visit((*items)[0], (*items)[1]);
+    });
+  }
+  pairs(pool_.extra(dict).entries);
+  return true;
+}
+
+std::optional<NodeId> Interpreter::entry(NodeId dict, std::string_view key) {
+  std::optional<NodeId> found;
+  each_entry(dict, [&](NodeId name, NodeId value) {
+    if (auto string = text(name); string && *string == key) found = value;
+  });
+  return found;
+}
+
+}  // namespace torchmap

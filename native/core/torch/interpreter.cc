@@ -1,0 +1,189 @@
+#include "core/torch/interpreter.h"
+
+#include "core/torch/geometry.h"
+
+namespace torchmap {
+namespace {
+
+// Calls inside calls (a parameter around a tensor around a storage ...) go this deep at most; real files need 4.
+constexpr uint32_t kMaxDepth = 32;
+
+void set_meaning(Node& node, Meaning meaning) { node.aux = static_cast<uint16_t>(meaning); }
+
+}  // namespace
+
+GlobalMeaning Interpreter::meaning(NodeId id) {
+  id = target(id);
+  if (pool_[id].tag == Tag::kPersistent) {
+    if (!resolve(id).ok()) return {};
+    id = target(id);
+  }
+  if (pool_[id].tag != Tag::kGlobal) return {};
+  const uint32_t index = pool_[id].a;
+  if (index >= meanings_.size()) {
+    meanings_.resize(pool_.globals.size());
+    meaning_known_.resize(pool_.globals.size());
+  }
+  if (!meaning_known_[index]) {
+    meanings_[index] = classify_global(pool_.globals[index].module, pool_.globals[index].name);
+    meaning_known_[index] = true;
+  }
+  return meanings_[index];
+}
+
+Status Interpreter::wrong(std::string_view what) { return Status(Code::kBadTensor, std::string(what)); }
+
+void Interpreter::become(NodeId id, Foreign kind, uint32_t index) {
+  Node& node = pool_[id];
+  const uint32_t extra = node.tag >= Tag::kGlobal ? node.c : 0;
+  node = Node::words(Tag::kForeign, index, 0, extra, static_cast<uint8_t>(kind));
+}
+
+void Interpreter::become_alias(NodeId id, NodeId of) {
+  of = target(of);
+  if (of == id) return;
+  pool_[id] = Node::words(Tag::kAlias, of, 0, 0);
+}
+
+void Interpreter::attach_state(NodeId owner, NodeId state) {
+  if (!is_none(state)) pool_.append(pool_.make_extra(owner).states, &state, 1);
+}
+
+Status Interpreter::resolve(NodeId id) {
+  id = target(id);
+  Node& node = pool_[id];
+  if (node.tag != Tag::kCall && node.tag != Tag::kPersistent) return {};
+  if (static_cast<Meaning>(node.aux) == Meaning::kBusy) return wrong("a tensor is made from itself");
+  if (static_cast<Meaning>(node.aux) != Meaning::kUnknown) return {};
+  if (depth_ == kMaxDepth) return wrong("calls are nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  set_meaning(node, Meaning::kBusy);
+  ++depth_;
+  Status status;
+  if (node.tag == Tag::kCall) {
+    status = resolve_call(id);
+  } else {
+    auto found = persistent_.resolve(*this, id);
+    if (!found.ok()) {
+      status = std::move(found).status();
+    } else if (found->kind == Persistent::kStorage) {
+      become(id, Foreign::kStorage, found->index);
+    } else if (found->kind == Persistent::kTensor) {
+      become(id, Foreign::kTensor, found->index);
+    } else if (found->kind == Persistent::kAlias) {
+      become_alias(id, found->index);
+    }
+  }
+  --depth_;
+  Node& after = pool_[id];
+  if ((after.tag == Tag::kCall || after.tag == Tag::kPersistent) && static_cast<Meaning>(after.aux) == Meaning::kBusy) {
+    set_meaning(after, status.ok() ? Meaning::kObject : Meaning::kSkipped);
+  }
+  return status;
+}
+
+Status Interpreter::resolve_call(NodeId id) {
+  const GlobalMeaning meant = meaning(pool_[id].a);
+  NodeId arguments = target(pool_[id].b);
+  if (pool_[arguments].tag != Tag::kTuple) return {};
+  const auto args_copy = [&] {
+    const auto span = pool_.tuple(arguments);
+    return std::vector<uint32_t>(span.begin(), span.end());
+  };
+  switch (meant.kind) {
+    case GlobalKind::kUnknown:
+    case GlobalKind::kInert:
+      return {};
+    // The hot path of every modern checkpoint: no copy of the arguments, whose words do not move here.
+    case GlobalKind::kRebuildTensorV2:
+    case GlobalKind::kRebuildTensor:
+    case GlobalKind::kRebuildTensorV3: {
+      TRY_ASSIGN(uint32_t tensor, rebuild_dense(meant.kind, pool_.tuple(arguments)));
+      become(id, Foreign::kTensor, tensor);
+      return {};
+    }
+    case GlobalKind::kRebuildParameter:
+    case GlobalKind::kRebuildParameterWithState:
+    case GlobalKind::kRebuildQTensor:
+    case GlobalKind::kRebuildSparse:
+    case GlobalKind::kRebuildNested:
+    case GlobalKind::kRebuildJagged:
+    case GlobalKind::kRebuildMeta:
+    case GlobalKind::kRebuildWrapper:
+    case GlobalKind::kRebuildFromNumpy:
+    case GlobalKind::kRebuildFromCpu:
+    case GlobalKind::kRebuildFromType: {
+      const std::vector<uint32_t> args = args_copy();
+      TRY_ASSIGN(uint32_t tensor, rebuild(meant.kind, args, id));
+      if (tensor != kNoIndex) become(id, Foreign::kTensor, tensor);
+      return {};
+    }
+    case GlobalKind::kParameter:
+    case GlobalKind::kVariable:
+    case GlobalKind::kTensor:
+    case GlobalKind::kTypedTensor:
+    case GlobalKind::kSparseTensor:
+    case GlobalKind::kUninitialized:
+      return resolve_object(id, meant, args_copy());
+    default:
+      return resolve_value(id, meant.kind, args_copy());
+  }
+}
+
+Result<uint32_t> Interpreter::storage(NodeId id) {
+  TRY(resolve(id));
+  const Node& node = pool_[target(id)];
+  if (node.tag != Tag::kForeign || static_cast<Foreign>(node.flags) != Foreign::kStorage) return wrong("a tensor is made from a value that is no storage");
+  return node.a;
+}
+
+Result<uint32_t> Interpreter::tensor(NodeId id) {
+  TRY(resolve(id));
+  const Node& node = pool_[target(id)];
+  if (node.tag != Tag::kForeign || static_cast<Foreign>(node.flags) != Foreign::kTensor) return wrong("a tensor is made from a value that is no tensor");
+  return node.a;
+}
+
+Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t> sizes, std::span<const int64_t> strides) {
+  TRY_ASSIGN(Geometry geometry, check_geometry(tensor.offset, sizes, strides));
+  tensor.numel = geometry.numel;
+  tensor.ndim = static_cast<uint32_t>(sizes.size());
+  if (geometry.contiguous) tensor.flags |= kContiguous;
+  if (tensor.storage != kNoIndex) {
+    Storage& storage = catalog_.storages[tensor.storage];
+    tensor.device = storage.device;
+    if (storage.place == StoragePlace::kNowhere) tensor.flags |= kMeta;
+    const uint64_t have = storage.bytes;
+    const auto needed = checked_mul(packed_elements(tensor.dtype, geometry.extent), info(tensor.dtype).bytes);
+    if (geometry.numel > 0 && (!needed || *needed > have) && storage.place != StoragePlace::kNowhere) {
+      return wrong("the tensor needs " + (needed ? std::to_string(*needed) : std::string("more than 2^64")) + " bytes of storage '" +
+                   std::string(storage.key) + "', which has " + std::to_string(have));
+    }
+    // Bytes of an untyped storage have no order of their own; the first tensor over them says what they are.
+    if (storage.untyped && storage.swap == 0) storage.swap = info(tensor.dtype).swap;
+  }
+  tensor.dims = static_cast<uint32_t>(catalog_.dims.size());
+  if (catalog_.dims.size() > UINT32_MAX - 2 * sizes.size()) {
+    return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
+  }
+  catalog_.dims.append(sizes.data(), sizes.size());
+  catalog_.dims.append(strides.data(), strides.size());
+  catalog_.tensors.push(tensor);
+  return static_cast<uint32_t>(catalog_.tensors.size() - 1);
+}
+
+Result<uint32_t> Interpreter::with_parts(Tensor tensor, std::span<const Part> parts, std::span<const int64_t> sizes,
+                                         std::span<const int64_t> strides) {
+  tensor.parts = static_cast<uint32_t>(catalog_.parts.size());
+  tensor.part_count = static_cast<uint32_t>(parts.size());
+  catalog_.parts.append(parts.data(), parts.size());
+  return add_tensor(tensor, sizes, strides);
+}
+
+Result<uint32_t> Interpreter::copy_of(uint32_t tensor, uint16_t set_flags, bool requires_grad) {
+  Tensor copy = catalog_.tensors[tensor];
+  copy.flags = static_cast<uint16_t>((copy.flags & ~kRequiresGrad) | set_flags | (requires_grad ? kRequiresGrad : 0));
+  catalog_.tensors.push(copy);
+  return static_cast<uint32_t>(catalog_.tensors.size() - 1);
+}
+
+}  // namespace torchmap

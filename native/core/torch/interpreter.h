@@ -1,0 +1,147 @@
+// Turns what the pickle asked for into values: calls of known globals become tensors, storages and plain
+// Python values; all other calls stay as they are, inert. Nothing is executed.
+//
+// Works on demand, from the walk over the root, so that only what can be reached is looked at. A node
+// is rewritten in place once it is known: tensors to kForeign, values to their own tag, names for another
+// value to kAlias; a call that stays an object keeps its tag and gets a Meaning in `aux`.
+#pragma once
+
+#include <functional>
+
+#include "core/limits.h"
+#include "core/status.h"
+#include "core/torch/catalog.h"
+#include "core/torch/globals.h"
+
+namespace torchmap {
+
+// Node::flags of a kForeign node; `a` is the index in the catalog.
+enum class Foreign : uint8_t { kTensor, kArray, kStorage, kComplex };
+
+// Node::aux of a kCall or kPersistent node.
+enum class Meaning : uint16_t {
+  kUnknown,
+  kBusy,      // being looked at
+  kObject,
+  kMapping,   // entries: the arguments' pairs, then what SETITEMS added
+  kSet,       // items of the first argument, then what ADDITEMS added
+  kSequence,  // items of the first argument, then what APPENDS added
+  kSkipped,   // an object that would be a tensor, but there is a reason why it cannot be given
+};
+
+class Interpreter;
+
+// What a persistent id stands for; each container has its own rules.
+struct Persistent {
+  enum Kind : uint8_t { kStorage, kTensor, kAlias, kObject } kind = kObject;
+  uint32_t index = 0;  // storage, tensor or node
+};
+class PersistentIds {
+ public:
+  virtual ~PersistentIds() = default;
+  virtual Result<Persistent> resolve(Interpreter& interpreter, NodeId id) = 0;
+};
+
+class Interpreter {
+ public:
+  // Reads the legacy stream inside `bytes` that torch.storage._load_from_bytes is given.
+  using NestedLoader = std::function<Result<Storage>(std::string_view bytes)>;
+
+  Interpreter(Pool& pool, Catalog& catalog, PersistentIds& persistent, const Limits& limits)
+      : pool_(pool), catalog_(catalog), persistent_(persistent), limits_(limits) {}
+
+  // Makes the node (and what it needs) final. Errors leave it as an object; kUnsupported* and
+  // kBad* say why it is not the tensor it was meant to be.
+  Status resolve(NodeId id);
+
+  // The node a resolved one stands for.
+  NodeId target(NodeId id) const { return pool_.target(id); }
+
+  GlobalMeaning meaning(NodeId global_node);
+
+  // The storage behind a node that must be one.
+  Result<uint32_t> storage(NodeId id);
+  // The tensor behind a node that must be one.
+  Result<uint32_t> tensor(NodeId id);
+
+  // Adds a strided tensor after checking its geometry against the storage.
+  Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes, std::span<const int64_t> strides);
+
+  void set_nested_loader(NestedLoader loader) { load_nested_ = std::move(loader); }
+
+  Pool& pool() { return pool_; }
+  Catalog& catalog() { return catalog_; }
+  const Limits& limits() const { return limits_; }
+
+  // --- reading arguments (arguments.cc) ---
+  bool is_none(NodeId id) const { return pool_[target(id)].tag == Tag::kNone; }
+  std::optional<int64_t> integer(NodeId id) const;
+  std::optional<double> real(NodeId id) const;
+  std::optional<bool> boolean(NodeId id) const;
+  std::optional<std::string_view> text(NodeId id) const;
+  // The items of a tuple, list or torch.Size; nothing for anything else.
+  std::optional<std::vector<NodeId>> sequence(NodeId id);
+  std::optional<std::vector<int64_t>> integers(NodeId id);
+  std::optional<std::vector<double>> reals(NodeId id);
+  // The value of a string key in a dict or mapping, the last one given; nothing when it is not there.
+  std::optional<NodeId> entry(NodeId dict, std::string_view key);
+  // Calls visit(key, value) for each entry of a dict, or of a call that makes one; false for anything else.
+  bool each_entry(NodeId dict, const std::function<void(NodeId, NodeId)>& visit);
+
+ private:
+  using Args = std::span<const uint32_t>;
+
+  Status resolve_call(NodeId id);
+  Status resolve_value(NodeId id, GlobalKind kind, Args args);       // values.cc
+  Status resolve_object(NodeId id, GlobalMeaning meant, Args args);    // rebuild_old.cc
+
+  // A tensor-making function of torch._utils and its arguments; `callable` names it in messages.
+  Result<uint32_t> rebuild(GlobalKind kind, Args args, NodeId owner);
+  Result<uint32_t> rebuild_dense(GlobalKind kind, Args args);
+  Result<uint32_t> rebuild_parameter(GlobalKind kind, Args args, NodeId owner);
+  Result<uint32_t> rebuild_quantized(Args args);
+  Result<uint32_t> rebuild_from_type(Args args, NodeId owner);
+  Result<uint32_t> rebuild_sparse(Args args);
+  Result<uint32_t> rebuild_nested(Args args);
+  Result<uint32_t> rebuild_jagged(Args args);
+  Result<uint32_t> rebuild_meta(Args args);
+  Result<uint32_t> rebuild_wrapper(Args args);
+  Result<uint32_t> rebuild_numpy(Args args);
+  Result<uint32_t> rebuild_cpu(Args args);
+  Result<uint32_t> sparse_from(Layout layout, std::span<const std::pair<PartRole, NodeId>> parts, NodeId size,
+                               std::optional<bool> coalesced, bool requires_grad);
+  Result<uint32_t> state_tensor(GlobalMeaning meant, Args args, NodeId state);
+  Status load_from_bytes(NodeId id, Args args);
+
+  Result<uint32_t> view(NodeId storage, DType dtype, bool has_dtype, NodeId offset, NodeId size, NodeId stride, uint16_t flags);
+  Result<uint32_t> with_parts(Tensor tensor, std::span<const Part> parts, std::span<const int64_t> sizes,
+                              std::span<const int64_t> strides);
+  Result<uint32_t> copy_of(uint32_t tensor, uint16_t set_flags, bool requires_grad);
+  Status read_metadata(NodeId metadata, uint16_t& flags);
+  void attach_state(NodeId owner, NodeId state);
+
+  // numpy.cc
+  Status numpy_reconstruct(NodeId id);
+  Status resolve_numpy(NodeId id, GlobalKind kind, Args args);
+  Status numpy_scalar(NodeId id, Args args);
+  Status numpy_frombuffer(NodeId id, Args args);
+  Result<std::string> numpy_descriptor(NodeId dtype);
+  Status numpy_array(NodeId id, const std::string& descriptor, std::vector<int64_t> shape, bool fortran, NodeId data);
+  Result<std::string_view> raw_bytes(NodeId id);
+
+  void become(NodeId id, Foreign kind, uint32_t index);
+  void become_alias(NodeId id, NodeId of);
+  void become_value(NodeId id, const Node& value) { pool_[id] = value; }
+  Status wrong(std::string_view what);
+
+  Pool& pool_;
+  Catalog& catalog_;
+  PersistentIds& persistent_;
+  const Limits& limits_;
+  std::vector<GlobalMeaning> meanings_;
+  std::vector<bool> meaning_known_;
+  NestedLoader load_nested_;
+  uint32_t depth_ = 0;
+};
+
+}  // namespace torchmap

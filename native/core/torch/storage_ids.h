@@ -1,0 +1,53 @@
+// Persistent ids of torch.save: tuples that name a storage.
+//   zip     ('storage', StorageClass, key, location, numel)
+//   legacy  ('storage', StorageClass, key, location, numel, view) with view None or (key, offset, size)
+//   legacy  ('module', class, source_file, source)  stands for the class
+// and the same as text in pickle protocol 0: ('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 3).
+// Source: torch/serialization.py, persistent_id and persistent_load (v1.13, v2.13).
+#pragma once
+
+#include <functional>
+#include <unordered_map>
+
+#include "core/hash.h"
+#include "core/torch/interpreter.h"
+
+namespace torchmap {
+
+class StorageIds : public PersistentIds {
+ public:
+  // Finds the bytes of a storage whose key, dtype and byte count are known: sets place and offset.
+  using Placer = std::function<Status(Storage& storage)>;
+
+  // `placer` may be empty: then the storages have no place yet (a legacy stream has its bytes behind the pickle).
+  StorageIds(Placer placer, bool big_endian) : placer_(std::move(placer)), big_endian_(big_endian) {}
+
+  Result<Persistent> resolve(Interpreter& interpreter, NodeId id) override;
+
+  // A storage that is part of another one (legacy views), in elements of its dtype.
+  struct View {
+    uint32_t storage, root;
+    int64_t offset;
+  };
+  const std::vector<View>& views() const { return views_; }
+
+  // Every storage with this key; several when the file refers to one key with different dtypes or sizes.
+  const std::vector<uint32_t>* find(std::string_view key) const;
+
+ private:
+  struct Id {
+    GlobalMeaning meant;
+    std::string_view key, location;
+    int64_t numel = 0;
+  };
+  Result<uint32_t> storage(Interpreter& interpreter, const Id& id);
+  Result<Persistent> storage_from_text(Interpreter& interpreter, std::string_view text);
+
+  Placer placer_;
+  bool big_endian_;
+  std::unordered_map<std::string_view, std::vector<uint32_t>, SeededHash> by_key_;
+  std::vector<View> views_;
+  std::map<std::pair<uint32_t, std::string_view>, uint32_t> view_index_;  // (root, key) -> views_
+};
+
+}  // namespace torchmap

@@ -1,0 +1,409 @@
+#include "core/torch/walk.h"
+
+#include <cstdlib>
+
+#include "core/hash.h"
+
+namespace torchmap {
+namespace {
+
+// How the name of a child goes on from its parent's.
+enum class Segment : uint8_t { kKey, kIndex, kArguments, kNone };
+
+struct Child {
+  NodeId node;
+  uint32_t label;  // key node, or index
+  Segment segment;
+};
+
+struct Frame {
+  NodeId node;
+  size_t next, end;       // children still to visit
+  size_t path;            // bytes of the path up to and including this node
+  size_t names;           // how many there were when it was entered
+  uint32_t lowest;        // depth of the outermost frame that a cycle below here leads to
+};
+
+// What is known of a container: one of these, or kOnPath + its depth.
+enum State : uint32_t { kNew, kBarren, kNamed, kCyclic, kOnPath };
+
+bool is_leaf(Tag tag) { return tag <= Tag::kByteArray; }
+
+class Walker {
+ public:
+  Walker(Interpreter& interpreter, WalkMode mode, Names& names, std::vector<Skipped>& skipped)
+      : interpreter_(interpreter), pool_(interpreter.pool()), mode_(mode), names_(names), skipped_(skipped), seed_(hash_seed()) {}
+
+  Status run(NodeId root);
+
+ private:
+  Status visit(NodeId node, size_t path);
+  Status leave();
+  Status emit(uint32_t tensor);
+  uint32_t bare_storage(uint32_t storage);
+
+  void expand(NodeId node);
+  void expand_object(NodeId node);
+  void expand_states(NodeId node);
+  bool expand_module(NodeId node);
+  void add_entries(NodeId dict);
+  void add_entry(NodeId key, NodeId value);
+  void add_items(const Items& items);
+  void add(NodeId node, uint32_t label, Segment segment) {
+    ++work_;
+    if (!is_leaf(pool_[node].tag)) children_.push({node, label, segment});
+  }
+  uint32_t& state(NodeId node);
+
+  Interpreter& interpreter_;
+  Pool& pool_;
+  WalkMode mode_;
+  Names& names_;
+  std::vector<Skipped>& skipped_;
+  std::vector<Frame> frames_;
+  Buffer<Child> children_;
+  std::string path_;
+  std::vector<uint32_t> states_;
+  std::vector<uint32_t> bare_;  // storage -> tensor that stands for it
+  uint64_t work_ = 0;
+  const uint64_t seed_;
+  // Keys of the dict being expanded, so that a key given twice keeps its last value only.
+  std::vector<uint32_t> slots_;
+  size_t first_child_ = 0;
+};
+
+uint32_t& Walker::state(NodeId node) {
+  if (node >= states_.size()) states_.resize(pool_.nodes.size());
+  return states_[node];
+}
+
+Status Walker::emit(uint32_t tensor) {
+  const Limits& limits = interpreter_.limits();
+  if (names_.size() >= limits.names) return limit_reached(Code::kLimitNames, "names", limits.names, names_.size() + 1);
+  if (path_.size() > limits.name_bytes - std::min<uint64_t>(names_.text.size(), limits.name_bytes)) {
+    return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes, names_.text.size() + path_.size());
+  }
+  names_.text += path_;
+  names_.ends.push(names_.text.size());
+  names_.tensors.push(tensor);
+  return {};
+}
+
+uint32_t Walker::bare_storage(uint32_t storage) {
+  Catalog& catalog = interpreter_.catalog();
+  if (storage >= bare_.size()) bare_.resize(catalog.storages.size(), kNoIndex);
+  if (bare_[storage] != kNoIndex) return bare_[storage];
+  const Storage& row = catalog.storages[storage];
+  Tensor tensor;
+  tensor.dtype = row.dtype;
+  tensor.storage = storage;
+  tensor.flags = kBareStorage;
+  const auto count = static_cast<int64_t>(row.bytes / info(row.dtype).bytes * (8u * info(row.dtype).bytes / info(row.dtype).bits));
+  const int64_t one = 1;
+  auto made = interpreter_.add_tensor(tensor, {&count, 1}, {&one, 1});
+  return bare_[storage] = made.ok() ? *made : kNoIndex;
+}
+
+void Walker::add_items(const Items& items) {
+  uint32_t index = 0;
+  pool_.each(items, [&](uint32_t item) { add(item, index++, Segment::kIndex); });
+}
+
+void Walker::add_entries(NodeId dict) {
+  first_child_ = children_.size();
+  slots_.clear();
+  interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
+    ++work_;
+    add_entry(key, value);
+  });
+  // Leaves were kept so far, because a leaf may have replaced a tensor.
+  size_t kept = first_child_;
+  for (size_t i = first_child_; i < children_.size(); ++i) {
+    if (!is_leaf(pool_[children_[i].node].tag)) children_[kept++] = children_[i];
+  }
+  children_.truncate(kept);
+}
+
+void Walker::add_entry(NodeId key, NodeId value) {
+  const auto hash_key = [&](NodeId id) {
+    const Node& node = pool_[pool_.target(id)];
+    if (node.tag == Tag::kStr) return hash_text(node.text(), seed_);
+    if (node.tag == Tag::kInt) return hash_mix(static_cast<uint64_t>(node.integer), seed_);
+    return hash_mix(pool_.target(id), seed_ + 1);
+  };
+  const auto same = [&](NodeId a, NodeId b) {
+    const Node &left = pool_[pool_.target(a)], &right = pool_[pool_.target(b)];
+    if (left.tag != right.tag) return false;
+    if (left.tag == Tag::kStr) return left.text() == right.text();
+    if (left.tag == Tag::kInt) return left.integer == right.integer;
+    return pool_.target(a) == pool_.target(b);
+  };
+  const size_t count = children_.size() - first_child_;
+  if (slots_.size() < 2 * (count + 1)) {
+    slots_.assign(std::max<size_t>(16, 4 * (count + 1)), 0);
+    for (size_t i = 0; i < count; ++i) {
+      size_t slot = hash_key(children_[first_child_ + i].label) % slots_.size();
+      while (slots_[slot] != 0) slot = (slot + 1) % slots_.size();
+      slots_[slot] = static_cast<uint32_t>(i + 1);
+    }
+  }
+  size_t slot = hash_key(key) % slots_.size();
+  for (; slots_[slot] != 0; slot = (slot + 1) % slots_.size()) {
+    Child& child = children_[first_child_ + slots_[slot] - 1];
+    if (!same(child.label, key)) continue;
+    child.node = value;
+    return;
+  }
+  children_.push({value, key, Segment::kKey});
+  slots_[slot] = static_cast<uint32_t>(count + 1);
+}
+
+bool Walker::expand_module(NodeId node) {
+  const auto module = module_state(interpreter_, node);
+  if (!module) return false;
+  add_entries(module->parameters);
+  const size_t buffers = children_.size();
+  add_entries(module->buffers);
+  if (mode_ == WalkMode::kStateDict && module->non_persistent) {
+    size_t kept = buffers;
+    for (size_t i = buffers; i < children_.size(); ++i) {
+      const auto name = interpreter_.text(children_[i].label);
+      bool persistent = true;
+      const NodeId set = pool_.target(*module->non_persistent);
+      const auto excluded = [&](uint32_t item) { persistent &= interpreter_.text(item) != name; };
+      if (pool_[set].tag == Tag::kSet) pool_.each(Pool::items_of(pool_[set]), excluded);
+      if (pool_[set].tag == Tag::kCall && pool_[pool_.target(pool_[set].b)].tag == Tag::kTuple) {
+        for (NodeId argument : pool_.tuple(pool_.target(pool_[set].b))) {
+          if (auto items = interpreter_.sequence(argument)) std::for_each(items->begin(), items->end(), excluded);
+        }
+      }
+      if (persistent) children_[kept++] = children_[i];
+    }
+    children_.truncate(kept);
+  }
+  add_entries(module->modules);
+  return true;
+}
+
+// Attributes from BUILD: of a module without its three dicts, which are named without a level of their own.
+void Walker::expand_states(NodeId node) {
+  const bool is_module = pool_[node].tag == Tag::kCall && expand_module(node);
+  if (is_module && mode_ == WalkMode::kStateDict) return;
+  const Node& tensor = pool_[node];
+  const bool has_local = tensor.tag == Tag::kForeign && static_cast<Foreign>(tensor.flags) == Foreign::kTensor &&
+                         interpreter_.catalog().tensors[tensor.a].part_count == 1;
+  const std::vector<NodeId> dicts = attribute_dicts(interpreter_, node);
+  for (NodeId dict : dicts) {
+    const size_t first = children_.size();
+    add_entries(dict);
+    if (!is_module && !has_local) continue;
+    size_t kept = first;
+    for (size_t i = first; i < children_.size(); ++i) {
+      const auto name = interpreter_.text(children_[i].label).value_or("");
+      const bool own = is_module ? name == "_parameters" || name == "_buffers" || name == "_modules" : name == "_local_tensor";
+      if (!own) children_[kept++] = children_[i];
+    }
+    children_.truncate(kept);
+  }
+  if (!dicts.empty()) return;
+  for (NodeId value : pool_.list(pool_.extra(node).states)) add(value, 0, Segment::kNone);
+}
+
+void Walker::expand_object(NodeId node) {
+  expand_states(node);
+  if (pool_[node].tag == Tag::kCall) {
+    const NodeId arguments = pool_.target(pool_[node].b);
+    if (pool_[arguments].tag != Tag::kTuple || pool_[arguments].a != 0) add(arguments, 0, Segment::kArguments);
+    add(pool_[node].a, 0, Segment::kNone);  // a class that was given state of its own
+  }
+  const Extra extra = pool_.extra(node);
+  add_items(extra.items);
+  NodeId key = 0;
+  uint32_t position = 0;
+  pool_.each(extra.entries, [&](uint32_t word) {
+    if (position++ % 2 != 0) add(word, key, Segment::kKey);
+    key = word;
+  });
+  if (extra.kwargs != 0) add(extra.kwargs, 0, Segment::kArguments);
+}
+
+void Walker::expand(NodeId node) {
+  const Node& value = pool_[node];
+  switch (value.tag) {
+    case Tag::kTuple:
+    case Tag::kFrozenSet:
+      for (uint32_t i = 0; i < value.a; ++i) add(pool_.words[value.b + i], i, Segment::kIndex);
+      return;
+    case Tag::kList:
+    case Tag::kSet:
+      add_items(Pool::items_of(value));
+      return;
+    case Tag::kDict:
+      add_entries(node);
+      return;
+    case Tag::kForeign:
+      if (static_cast<Foreign>(value.flags) == Foreign::kTensor) expand_states(node);
+      if (static_cast<Foreign>(value.flags) == Foreign::kArray && interpreter_.catalog().arrays[value.a].objects != 0) {
+        if (auto items = interpreter_.sequence(interpreter_.catalog().arrays[value.a].objects)) {
+          for (uint32_t i = 0; i < items->size(); ++i) add((*items)[i], i, Segment::kIndex);
+        }
+      }
+      return;
+    case Tag::kCall:
+      switch (static_cast<Meaning>(value.aux)) {
+        case Meaning::kMapping:
+          add_entries(node);
+          for (NodeId dict : attribute_dicts(interpreter_, node)) add_entries(dict);
+          return;
+        case Meaning::kSet:
+        case Meaning::kSequence: {
+          const NodeId arguments = pool_.target(value.b);
+          if (pool_[arguments].a > 0) add(pool_.words[pool_[arguments].b], 0, Segment::kNone);
+          add_items(pool_.extra(node).items);
+          return;
+        }
+        case Meaning::kSkipped:
+          return;
+        default:
+          return expand_object(node);
+      }
+    case Tag::kGlobal:
+    case Tag::kPersistent:
+    case Tag::kExtension:
+      if (value.c != 0) expand_object(node);
+      return;
+    default:
+      return;
+  }
+}
+
+Status Walker::visit(NodeId node, size_t path) {
+  Status status = interpreter_.resolve(node);
+  node = pool_.target(node);
+  if (!status.ok()) {
+    Failure& failure = status.failure();
+    const std::string_view code = code_name(failure.code);
+    if (!code.starts_with("UNSUPPORTED_")) {
+      failure.message = "tensor '" + path_ + "': " + failure.message;
+      return status;
+    }
+    skipped_.push_back({path_, failure.code, failure.message});
+    return {};
+  }
+  const Node& value = pool_[node];
+  if (is_leaf(value.tag)) return {};
+  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor) TRY(emit(value.a));
+  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kStorage) {
+    if (const uint32_t tensor = bare_storage(value.a); tensor != kNoIndex) TRY(emit(tensor));
+    return {};
+  }
+
+  uint32_t& known = state(node);
+  if (known >= kOnPath) {
+    frames_.back().lowest = std::min(frames_.back().lowest, known - kOnPath);
+    return {};
+  }
+  if (known == kBarren || known == kCyclic) return {};
+  const size_t first = children_.size();
+  expand(node);
+  if (children_.size() == first) {
+    state(node) = kBarren;
+    return {};
+  }
+  const auto depth = static_cast<uint32_t>(frames_.size());
+  state(node) = kOnPath + depth;
+  frames_.push_back({node, first, children_.size(), path, names_.size(), UINT32_MAX});
+  return {};
+}
+
+Status Walker::leave() {
+  const Frame frame = frames_.back();
+  frames_.pop_back();
+  children_.truncate(frames_.empty() ? 0 : frames_.back().end);
+  const auto depth = static_cast<uint32_t>(frames_.size());
+  if (frame.lowest <= depth) {
+    state(frame.node) = kCyclic;
+  } else {
+    state(frame.node) = names_.size() == frame.names ? kBarren : kNamed;
+  }
+  if (frame.lowest < depth && !frames_.empty()) frames_.back().lowest = std::min(frames_.back().lowest, frame.lowest);
+  return {};
+}
+
+Status Walker::run(NodeId root) {
+  // Work that sharing multiplies: 64 times what is there is more than any real file asks for.
+  const uint64_t work_limit = 64 * (pool_.nodes.size() + pool_.words.size());
+  TRY(visit(root, 0));
+  while (!frames_.empty()) {
+    Frame& frame = frames_.back();
+    if (frame.next == frame.end) {
+      TRY(leave());
+      continue;
+    }
+    if (++work_ > work_limit) return limit_reached(Code::kLimitNames, "names", interpreter_.limits().names, work_);
+    const Child child = children_[frame.next++];
+    path_.resize(frame.path);
+    if (child.segment != Segment::kNone) {
+      if (frame.path > 0) path_.push_back('.');
+      if (child.segment == Segment::kKey) {
+        append_key(path_, interpreter_, child.label);
+      } else {
+        path_ += child.segment == Segment::kIndex ? std::to_string(child.label) : "args";
+      }
+      if (path_.size() > interpreter_.limits().name_bytes) {
+        return limit_reached(Code::kLimitNames, "nameBytes", interpreter_.limits().name_bytes, path_.size());
+      }
+    }
+    TRY(visit(child.node, path_.size()));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object) {
+  Pool& pool = interpreter.pool();
+  std::vector<NodeId> dicts;
+  const auto add = [&](NodeId candidate) {
+    if (!interpreter.resolve(candidate).ok()) return;
+    candidate = pool.target(candidate);
+    const Node& node = pool[candidate];
+    if (node.tag == Tag::kDict || (node.tag == Tag::kCall && static_cast<Meaning>(node.aux) == Meaning::kMapping)) {
+      dicts.push_back(candidate);
+    }
+  };
+  for (NodeId state : pool.list(pool.extra(pool.target(object)).states)) {
+    state = pool.target(state);
+    const Node& node = pool[state];
+    if (node.tag == Tag::kTuple && node.a == 2) {  // (dict or None, slots)
+      const uint32_t first = pool.words[node.b], second = pool.words[node.b + 1];
+      add(first);
+      if (!dicts.empty() || pool[pool.target(first)].tag == Tag::kNone) add(second);
+    } else {
+      add(state);
+    }
+  }
+  return dicts;
+}
+
+std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object) {
+  for (NodeId dict : attribute_dicts(interpreter, object)) {
+    const auto parameters = interpreter.entry(dict, "_parameters");
+    const auto modules = interpreter.entry(dict, "_modules");
+    const auto buffers = interpreter.entry(dict, "_buffers");
+    if (!parameters || !modules || !buffers) continue;
+    for (NodeId part : {*parameters, *modules, *buffers}) {
+      if (!interpreter.resolve(part).ok()) return std::nullopt;
+    }
+    const auto hidden = interpreter.entry(dict, "_non_persistent_buffers_set");
+    if (hidden && !interpreter.resolve(*hidden).ok()) return std::nullopt;
+    return ModuleState{*parameters, *buffers, *modules, hidden};
+  }
+  return std::nullopt;
+}
+
+Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names, std::vector<Skipped>& skipped) {
+  return Walker(interpreter, mode, names, skipped).run(root);
+}
+
+}  // namespace torchmap

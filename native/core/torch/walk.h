@@ -1,0 +1,58 @@
+// Names for everything that can be reached from the root: dict keys, list indexes and attribute names
+// joined with '.'; inside an nn.Module the levels _parameters, _buffers and _modules are left out, so the
+// names are the ones torch shows. Source: torch/nn/modules/module.py, _save_to_state_dict (v2.13).
+//
+// A value reachable by two names is named twice. What takes part in a reference cycle is named once,
+// under the first path to it: the number of paths through a cyclic graph has no useful bound.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/torch/interpreter.h"
+
+namespace torchmap {
+
+struct Names {
+  std::string text;          // all names, one behind the other
+  Buffer<uint64_t> ends;     // byte offset of each name's end in text
+  Buffer<uint32_t> tensors;  // the tensor each name stands for
+
+  size_t size() const { return ends.size(); }
+  std::string_view at(size_t i) const {
+    const uint64_t begin = i == 0 ? 0 : ends[i - 1];
+    return std::string_view(text).substr(begin, ends[i] - begin);
+  }
+};
+
+// What could not be given, and why.
+struct Skipped {
+  std::string name;
+  Code code;
+  std::string message;
+};
+
+enum class WalkMode : uint8_t {
+  kEverything,
+  kStateDict,  // of a module only parameters, persistent buffers and submodules
+};
+
+// The state of an nn.Module as pickled: a dict with these entries.
+struct ModuleState {
+  NodeId parameters, buffers, modules;
+  std::optional<NodeId> non_persistent;
+};
+std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object);
+
+// The dict an object's attributes are in: the state itself or the first of (dict, slots).
+std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object);
+
+// A dict key as part of a name: str() of it, in Python's spelling.
+void append_key(std::string& out, Interpreter& interpreter, NodeId key);
+
+// Names what can be reached from `root`. Tensors that cannot be given for want of support go to
+// `skipped`; a broken one is an error that names it. kLimitNames when sharing multiplies names without end.
+Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names, std::vector<Skipped>& skipped);
+
+}  // namespace torchmap

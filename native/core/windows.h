@@ -1,0 +1,50 @@
+// Which ranges of the mapped file become ArrayBuffers.
+//
+// V8 charges every external buffer its full length and collects more often the more of them there are, so small
+// storages that lie near each other share one window, at most kCell long; a large storage has its own. Never one
+// window for the whole file: some runtimes end at 2^32 bytes, and cloning a view clones its buffer.
+#pragma once
+
+#include <unordered_map>
+
+#include "core/checkpoint.h"
+
+namespace torchmap {
+
+struct Window {
+  uint32_t id = 0;      // the same range always has the same number
+  uint64_t begin = 0;   // bytes from the start of the file
+  uint64_t end = 0;
+  bool fresh = false;   // asked for the first time
+  bool copy = false;    // small and misaligned: a copy costs less than a window of its own
+  uint64_t offset = 0;  // from `begin` to the first byte asked for
+};
+
+class Windows {
+ public:
+  static constexpr uint64_t kCell = uint64_t{64} << 20;
+  static constexpr uint64_t kSmall = uint64_t{64} << 10;
+
+  explicit Windows(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  // A window over bytes [start, end) of a storage, no longer than `longest` bytes unless the range itself is.
+  Result<Window> find(uint32_t storage, uint64_t start, uint64_t end, uint64_t longest);
+
+ private:
+  struct Range {
+    uint64_t begin, end;
+  };
+  // The room a storage takes in the file, headers included; cheap, because no header is read.
+  Range room(const Storage& storage) const;
+  // The cell a storage belongs to, or none when it is large or crosses a border. Storages at addresses of
+  // different remainders by 16 have different cells, so that all offsets in a window are aligned.
+  std::optional<uint64_t> cell(const Storage& storage) const;
+  void plan();
+
+  Checkpoint& checkpoint_;
+  bool planned_ = false;
+  std::unordered_map<uint64_t, Range> cells_;
+  std::map<std::pair<uint64_t, uint64_t>, uint32_t> ids_;  // by range
+};
+
+}  // namespace torchmap
