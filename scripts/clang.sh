@@ -25,7 +25,7 @@ case ${1:-} in
     # Headers are checked through the files that include them; fuzzers are in no ordinary build.
     find native/core native/addon -name '*.cc' -print0 |
       xargs -0 -r -n 1 -P "$(nproc)" clang-tidy -p build --quiet \
-      2> >(grep -v ' warnings generated.$' >&2)
+      2> >(grep -v ' generated\.$' >&2)
     ;;
   *)
     echo "usage: $0 format | format-check | tidy" >&2

@@ -1,4 +1,5 @@
-// The table of contents of the addon. It keeps no state of its own, so it can be loaded in any number of workers.
+// The table of contents of the addon. It keeps no state of its own, so it can be loaded in any
+// number of workers.
 #include "addon/entries.h"
 #include "addon/guard.h"
 

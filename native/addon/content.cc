@@ -8,13 +8,16 @@ namespace torchmap::addon {
 
 Napi::Value make_tape(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
-  if (!session.checkpoint) return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
+  if (!session.checkpoint)
+    return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
-  const size_t tensors = checkpoint.catalog().tensors.size(), storages = checkpoint.catalog().storages.size();
+  const size_t tensors = checkpoint.catalog().tensors.size(),
+               storages = checkpoint.catalog().storages.size();
   auto made = torchmap::make_tape(checkpoint.interpreter(), checkpoint.root());
   if (!made.ok()) return failure(info.Env(), made.status());
   Napi::Object result = tape(info.Env(), *made);
-  if (checkpoint.catalog().tensors.size() != tensors || checkpoint.catalog().storages.size() != storages) {
+  if (checkpoint.catalog().tensors.size() != tensors ||
+      checkpoint.catalog().storages.size() != storages) {
     Napi::Object added = Napi::Object::New(info.Env());
     set_tables(added, checkpoint);
     result["tables"] = added;
@@ -24,12 +27,14 @@ Napi::Value make_tape(const Napi::CallbackInfo& info) {
 
 Napi::Value state_dict(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
-  if (!session.checkpoint) return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
+  if (!session.checkpoint)
+    return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
   const bool has_path = info[1].IsString();
   const std::string path = has_path ? info[1].As<Napi::String>().Utf8Value() : std::string();
   Names names;
   const auto from = has_path ? std::optional<std::string_view>(path) : std::nullopt;
-  Status status = torchmap::state_dict(session.checkpoint->interpreter(), session.checkpoint->root(), from, names);
+  Status status = torchmap::state_dict(session.checkpoint->interpreter(),
+                                       session.checkpoint->root(), from, names);
   if (!status.ok()) return failure(info.Env(), status);
   Napi::Object result = Napi::Object::New(info.Env());
   result["names"] = packed_strings(info.Env(), names);
@@ -40,9 +45,11 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
 Napi::Value tables(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Object result = Napi::Object::New(env);
-  Napi::Array dtypes = Napi::Array::New(env), codes = Napi::Array::New(env), opcodes = Napi::Array::New(env);
+  Napi::Array dtypes = Napi::Array::New(env), codes = Napi::Array::New(env),
+              opcodes = Napi::Array::New(env);
   Napi::Object limits = Napi::Object::New(env);
-#define DTYPE(id, name, storage, bytes, swap, bits, kind) dtypes[dtypes.Length()] = Napi::String::New(env, name);
+#define DTYPE(id, name, storage, bytes, swap, bits, kind) \
+  dtypes[dtypes.Length()] = Napi::String::New(env, name);
 #include "core/torch/dtypes.def"
 #undef DTYPE
 #define CODE(name, js, kind) codes[codes.Length()] = Napi::String::New(env, js);
@@ -51,12 +58,12 @@ Napi::Value tables(const Napi::CallbackInfo& info) {
 #define LIMIT(member, js, value, reason) limits[js] = static_cast<double>(value);
 #include "core/limits.def"
 #undef LIMIT
-#define OPCODE(name, byte, argument)                                  \
-  {                                                                   \
-    Napi::Array row = Napi::Array::New(env, 2);                       \
-    row[0u] = Napi::String::New(env, #name);                          \
-    row[1u] = static_cast<double>(static_cast<unsigned char>(byte));  \
-    opcodes[opcodes.Length()] = row;                                  \
+#define OPCODE(name, byte, argument)                                 \
+  {                                                                  \
+    Napi::Array row = Napi::Array::New(env, 2);                      \
+    row[0u] = Napi::String::New(env, #name);                         \
+    row[1u] = static_cast<double>(static_cast<unsigned char>(byte)); \
+    opcodes[opcodes.Length()] = row;                                 \
   }
 #include "core/pickle/opcodes.def"
 #undef OPCODE

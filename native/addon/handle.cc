@@ -21,7 +21,8 @@ Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
 
 Session& unwrap(const Napi::Value& value) {
   void* session = nullptr;
-  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kHandleTag) || napi_unwrap(value.Env(), value, &session) != napi_ok) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kHandleTag) ||
+      napi_unwrap(value.Env(), value, &session) != napi_ok) {
     throw Napi::TypeError::New(value.Env(), "Illegal invocation");
   }
   return *static_cast<Session*>(session);

@@ -11,7 +11,9 @@
 namespace torchmap::addon {
 
 struct Session {
-  explicit Session(std::unique_ptr<Checkpoint> opened) : checkpoint(std::move(opened)) { windows.emplace(*checkpoint); }
+  explicit Session(std::unique_ptr<Checkpoint> opened) : checkpoint(std::move(opened)) {
+    windows.emplace(*checkpoint);
+  }
 
   std::unique_ptr<Checkpoint> checkpoint;  // empty once closed
   std::optional<Windows> windows;

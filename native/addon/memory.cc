@@ -8,16 +8,22 @@ namespace {
 
 using Hold = std::shared_ptr<Source>;
 
-// The one place that makes external buffers. On raw Node-API, because the convenience constructor frees its
-// finalizer's data a second time when the runtime refuses (node-addon-api 8.9, Napi::ArrayBuffer::New), and only
-// for lengths the caller has found to be allowed. The finalizer drops one reference and nothing else: some
-// runtimes run it on another thread. Returns whether `buffer` was made.
-bool wrap_pages(Napi::Env env, const Hold& source, uint64_t begin, uint64_t length, napi_value& buffer) {
+// The one place that makes external buffers. On raw Node-API, because the convenience constructor
+// frees its finalizer's data a second time when the runtime refuses (node-addon-api 8.9,
+// Napi::ArrayBuffer::New), and only for lengths the caller has found to be allowed. The finalizer
+// drops one reference and nothing else: some runtimes run it on another thread. Returns whether
+// `buffer` was made.
+bool wrap_pages(Napi::Env env, const Hold& source, uint64_t begin, uint64_t length,
+                napi_value& buffer) {
   auto* hold = new Hold(source);
-  const auto finalize = [](napi_env, void*, void* hint) noexcept { delete static_cast<Hold*>(hint); };
-  const napi_status status = napi_create_external_arraybuffer(env, source->mapped().data() + begin, length, finalize, hold, &buffer);
+  const auto finalize = [](napi_env, void*, void* hint) noexcept {
+    delete static_cast<Hold*>(hint);
+  };
+  const napi_status status = napi_create_external_arraybuffer(env, source->mapped().data() + begin,
+                                                              length, finalize, hold, &buffer);
   if (status == napi_ok) return true;
-  // napi_no_external_buffers_allowed: nothing was taken over. On any other failure Node has called the finalizer.
+  // napi_no_external_buffers_allowed: nothing was taken over. On any other failure Node has called
+  // the finalizer.
   if (status == napi_no_external_buffers_allowed) delete hold;
   bool pending = false;
   if (napi_is_exception_pending(env, &pending) == napi_ok && pending) {
@@ -27,15 +33,19 @@ bool wrap_pages(Napi::Env env, const Hold& source, uint64_t begin, uint64_t leng
   return false;
 }
 
-Napi::Object closed(Napi::Env env) { return failure(env, Status(Code::kClosed, "the checkpoint is closed")); }
+Napi::Object closed(Napi::Env env) {
+  return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+}
 
 // The caller has checked the range against what the storage is said to have.
 Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end) {
   const Storage& row = checkpoint.catalog().storages[storage];
   uint64_t bytes = row.bytes;
-  if (row.place == StoragePlace::kRecord) bytes = checkpoint.archive()->records()[row.record].stored_size;
+  if (row.place == StoragePlace::kRecord)
+    bytes = checkpoint.archive()->records()[row.record].stored_size;
   if (start <= end && end <= bytes) return {};
-  return Status(Code::kTruncated, "bytes " + std::to_string(start) + " to " + std::to_string(end) + " are not in a storage of " + std::to_string(bytes));
+  return Status(Code::kTruncated, "bytes " + std::to_string(start) + " to " + std::to_string(end) +
+                                      " are not in a storage of " + std::to_string(bytes));
 }
 
 }  // namespace
@@ -49,13 +59,16 @@ Napi::Value window(const Napi::CallbackInfo& info) {
   const bool external = info[4].ToBoolean();
   const uint64_t longest = info[5].IsNumber() ? integer_of(info[5]) : UINT64_MAX;
   Source& source = session.checkpoint->source();
-  if (storage >= session.checkpoint->catalog().storages.size()) throw Napi::RangeError::New(env, "no such storage");
-  if (Status status = check_range(*session.checkpoint, storage, start, end); !status.ok()) return failure(env, status);
+  if (storage >= session.checkpoint->catalog().storages.size())
+    throw Napi::RangeError::New(env, "no such storage");
+  if (Status status = check_range(*session.checkpoint, storage, start, end); !status.ok())
+    return failure(env, status);
   if (Status status = source.check_unchanged(); !status.ok()) return failure(env, status);
   auto found = session.windows->find(storage, start, end, longest);
   if (!found.ok()) return failure(env, found.status());
   const auto pages = source.mapped();
-  if (!fits(found->begin, found->end - found->begin, pages.size())) throw Napi::RangeError::New(env, "the window is not in the mapping");
+  if (!fits(found->begin, found->end - found->begin, pages.size()))
+    throw Napi::RangeError::New(env, "the window is not in the mapping");
 
   Napi::Object result = Napi::Object::New(env);
   result["window"] = static_cast<double>(found->id);
@@ -63,7 +76,9 @@ Napi::Value window(const Napi::CallbackInfo& info) {
   if (!found->fresh) return result;
   const uint64_t length = found->end - found->begin;
   napi_value buffer = nullptr;
-  bool zero_copy = external && !found->copy && wrap_pages(env, session.checkpoint->source_handle(), found->begin, length, buffer);
+  bool zero_copy =
+      external && !found->copy &&
+      wrap_pages(env, session.checkpoint->source_handle(), found->begin, length, buffer);
   if (!zero_copy) {
     Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, length);
     std::memcpy(copy.Data(), pages.data() + found->begin, length);
@@ -81,8 +96,10 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   const auto storage = static_cast<uint32_t>(integer_of(info[1]));
   const uint64_t start = integer_of(info[2]), end = integer_of(info[3]);
   Checkpoint& checkpoint = *session.checkpoint;
-  if (storage >= checkpoint.catalog().storages.size()) throw Napi::RangeError::New(env, "no such storage");
-  if (Status status = check_range(checkpoint, storage, start, end); !status.ok()) return failure(env, status);
+  if (storage >= checkpoint.catalog().storages.size())
+    throw Napi::RangeError::New(env, "no such storage");
+  if (Status status = check_range(checkpoint, storage, start, end); !status.ok())
+    return failure(env, status);
   const Storage& row = checkpoint.catalog().storages[storage];
   auto offset = checkpoint.storage_offset(storage);
   if (!offset.ok()) return failure(env, offset.status());
@@ -90,7 +107,8 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   if (row.place == StoragePlace::kMemory) {
     if (end != start) std::memcpy(buffer.Data(), row.memory + start, end - start);
   } else {
-    Status status = checkpoint.source().read(*offset + start, {static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()});
+    Status status = checkpoint.source().read(
+        *offset + start, {static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()});
     if (!status.ok()) return failure(env, status);
   }
   Napi::Object result = Napi::Object::New(env);
@@ -108,8 +126,9 @@ Napi::Value storage_offset(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// A buffer that is detached already was moved by its owner (ArrayBuffer.prototype.transfer): its pages stay mapped
-// until it is collected. Otherwise nothing refers to them any more and they go now.
+// A buffer that is detached already was moved by its owner (ArrayBuffer.prototype.transfer): its
+// pages stay mapped until it is collected. Otherwise nothing refers to them any more and they go
+// now.
 Napi::Value close(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return info.Env().Undefined();

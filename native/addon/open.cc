@@ -14,7 +14,8 @@ struct Request {
 
   std::vector<InflatedRecord> inflated() const {
     std::vector<InflatedRecord> records;
-    for (size_t i = 0; i < inflated_names.size(); ++i) records.push_back({inflated_names[i], as_bytes(inflated_bytes[i])});
+    for (size_t i = 0; i < inflated_names.size(); ++i)
+      records.push_back({inflated_names[i], as_bytes(inflated_bytes[i])});
     return records;
   }
 };
@@ -43,7 +44,8 @@ Result<std::unique_ptr<Checkpoint>> open_path(const std::string& path, const Req
   return Checkpoint::open(std::move(source), request.options, request.inflated());
 }
 
-// The caller's bytes may change or go away after the call: what lies where is looked up before it ends.
+// The caller's bytes may change or go away after the call: what lies where is looked up before it
+// ends.
 Result<std::unique_ptr<Checkpoint>> open_bytes(ByteSpan bytes, const Request& request) {
   const auto source = open_memory(bytes);
   auto checkpoint = Checkpoint::open(source, request.options, request.inflated());
@@ -60,7 +62,11 @@ Result<std::unique_ptr<Checkpoint>> open_bytes(ByteSpan bytes, const Request& re
 class OpenWorker final : public Napi::AsyncWorker {
  public:
   OpenWorker(Napi::Env env, std::string path, Request request, const Napi::Uint8Array& cancel)
-      : Napi::AsyncWorker(env), deferred_(env), path_(std::move(path)), request_(std::move(request)), cancel_(Napi::Persistent(cancel)) {
+      : Napi::AsyncWorker(env),
+        deferred_(env),
+        path_(std::move(path)),
+        request_(std::move(request)),
+        cancel_(Napi::Persistent(cancel)) {
     static_assert(sizeof(std::atomic<bool>) == 1);
     request_.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(cancel.Data());
   }
@@ -71,7 +77,8 @@ class OpenWorker final : public Napi::AsyncWorker {
   void Execute() override { result_.emplace(open_path(path_, request_)); }
   void OnOK() override {
     const Napi::HandleScope scope(Env());
-    deferred_.Resolve(result_->ok() ? opened(Env(), std::move(*result_).value()) : failure(Env(), result_->status()));
+    deferred_.Resolve(result_->ok() ? opened(Env(), std::move(*result_).value())
+                                    : failure(Env(), result_->status()));
   }
   void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
@@ -87,12 +94,15 @@ class OpenWorker final : public Napi::AsyncWorker {
 
 Napi::Value open_sync(const Napi::CallbackInfo& info) {
   const Request request = read_request(info[1].As<Napi::Object>());
-  auto result = info[0].IsString() ? open_path(info[0].As<Napi::String>().Utf8Value(), request) : open_bytes(bytes_of(info[0]), request);
-  return result.ok() ? opened(info.Env(), std::move(result).value()) : failure(info.Env(), result.status());
+  auto result = info[0].IsString() ? open_path(info[0].As<Napi::String>().Utf8Value(), request)
+                                   : open_bytes(bytes_of(info[0]), request);
+  return result.ok() ? opened(info.Env(), std::move(result).value())
+                     : failure(info.Env(), result.status());
 }
 
 Napi::Value open_async(const Napi::CallbackInfo& info) {
-  auto worker = std::make_unique<OpenWorker>(info.Env(), info[0].As<Napi::String>().Utf8Value(), read_request(info[1].As<Napi::Object>()),
+  auto worker = std::make_unique<OpenWorker>(info.Env(), info[0].As<Napi::String>().Utf8Value(),
+                                             read_request(info[1].As<Napi::Object>()),
                                              info[2].As<Napi::Uint8Array>());
   const Napi::Promise promise = worker->promise();
   worker.release()->Queue();

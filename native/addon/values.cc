@@ -8,7 +8,8 @@ namespace {
 
 Napi::String latin1(Napi::Env env, std::string_view text) {
   napi_value value = nullptr;
-  NAPI_THROW_IF_FAILED(env, napi_create_string_latin1(env, text.data(), text.size(), &value), Napi::String());
+  NAPI_THROW_IF_FAILED(env, napi_create_string_latin1(env, text.data(), text.size(), &value),
+                       Napi::String());
   return Napi::String(env, value);
 }
 
@@ -55,8 +56,10 @@ Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
     at[2] = static_cast<double>(row.place);
     at[3] = row.swap == 0 ? 1 : row.swap;
     at[4] = static_cast<double>(row.bytes);
-    const bool deflated = row.place == StoragePlace::kRecord && checkpoint.archive()->records()[row.record].method == 8;
-    at[5] = deflated ? static_cast<double>(checkpoint.archive()->records()[row.record].stored_size) : 0;
+    const bool deflated = row.place == StoragePlace::kRecord &&
+                          checkpoint.archive()->records()[row.record].method == 8;
+    at[5] =
+        deflated ? static_cast<double>(checkpoint.archive()->records()[row.record].stored_size) : 0;
     at += kColumns;
   }
   return rows;
@@ -127,7 +130,8 @@ Napi::Object packed_strings(Napi::Env env, const Names& names) {
   return packed;
 }
 
-Napi::Object packed_strings(Napi::Env env, const std::u16string& text, const std::vector<uint32_t>& ends) {
+Napi::Object packed_strings(Napi::Env env, const std::u16string& text,
+                            const std::vector<uint32_t>& ends) {
   Napi::Object packed = Napi::Object::New(env);
   packed["text"] = Napi::String::New(env, text);
   packed["ends"] = words(env, ends.data(), ends.size());
@@ -139,7 +143,8 @@ void set_tables(Napi::Object target, Checkpoint& checkpoint) {
   const Catalog& catalog = checkpoint.catalog();
   target["tensors"] = tensor_rows(env, catalog);
   Napi::Float64Array dims = Napi::Float64Array::New(env, catalog.dims.size());
-  for (size_t i = 0; i < catalog.dims.size(); ++i) dims.Data()[i] = static_cast<double>(catalog.dims[i]);
+  for (size_t i = 0; i < catalog.dims.size(); ++i)
+    dims.Data()[i] = static_cast<double>(catalog.dims[i]);
   target["dims"] = dims;
   Napi::Uint32Array parts = Napi::Uint32Array::New(env, catalog.parts.size() * 2);
   for (size_t i = 0; i < catalog.parts.size(); ++i) {
@@ -156,7 +161,8 @@ void set_tables(Napi::Object target, Checkpoint& checkpoint) {
   }
   target["keys"] = packed_strings(env, keys);
   Napi::Array devices = Napi::Array::New(env, catalog.devices.size());
-  for (uint32_t i = 0; i < catalog.devices.size(); ++i) devices[i] = string(env, catalog.devices[i]);
+  for (uint32_t i = 0; i < catalog.devices.size(); ++i)
+    devices[i] = string(env, catalog.devices[i]);
   target["devices"] = devices;
 }
 
@@ -208,11 +214,14 @@ std::span<std::byte> bytes_of(const Napi::Value& value) {
     auto buffer = value.As<Napi::ArrayBuffer>();
     return {static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()};
   }
-  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "expected an ArrayBuffer or a typed array");
+  if (!value.IsTypedArray())
+    throw Napi::TypeError::New(value.Env(), "expected an ArrayBuffer or a typed array");
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  NAPI_THROW_IF_FAILED(value.Env(), napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr), {});
+  NAPI_THROW_IF_FAILED(
+      value.Env(),
+      napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr), {});
   return {static_cast<std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
 }
 

@@ -13,7 +13,8 @@ Napi::Object failure(Napi::Env env, const Status& status);
 
 // PackedStrings: one string and the ends of its pieces, in UTF-16 units.
 Napi::Object packed_strings(Napi::Env env, const Names& names);
-Napi::Object packed_strings(Napi::Env env, const std::u16string& text, const std::vector<uint32_t>& ends);
+Napi::Object packed_strings(Napi::Env env, const std::u16string& text,
+                            const std::vector<uint32_t>& ends);
 
 Napi::Uint32Array words(Napi::Env env, const uint32_t* values, size_t count);
 Napi::Float64Array reals(Napi::Env env, const double* values, size_t count);

@@ -1,5 +1,5 @@
-// Views of bytes and arithmetic that cannot wrap. Bounds are checked by subtraction from what is left,
-// never by adding an untrusted number.
+// Views of bytes and arithmetic that cannot wrap. Bounds are checked by subtraction from what is
+// left, never by adding an untrusted number.
 #pragma once
 
 #include <bit>

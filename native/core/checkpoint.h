@@ -15,7 +15,7 @@ std::string_view format_name(Format format);
 
 struct OpenOptions {
   Limits limits;
-  bool strict_globals = false;                   // refuse globals this reader does not know
+  bool strict_globals = false;  // refuse globals this reader does not know
   const std::atomic<bool>* cancelled = nullptr;
 };
 
@@ -27,10 +27,12 @@ struct InflatedRecord {
 
 class Checkpoint {
  public:
-  // Reads what can be known without touching a tensor's bytes. When a record that is needed for this is
-  // deflated and not in `inflated`, the failure is kUnsupportedCompression about "deflate", with the record's
-  // name, its payload's offset, its stored size (`limit`) and its size (`actual`): inflate it and call again.
-  static Result<std::unique_ptr<Checkpoint>> open(std::shared_ptr<Source> source, const OpenOptions& options,
+  // Reads what can be known without touching a tensor's bytes. When a record that is needed for
+  // this is deflated and not in `inflated`, the failure is kUnsupportedCompression about "deflate",
+  // with the record's name, its payload's offset, its stored size (`limit`) and its size
+  // (`actual`): inflate it and call again.
+  static Result<std::unique_ptr<Checkpoint>> open(std::shared_ptr<Source> source,
+                                                  const OpenOptions& options,
                                                   std::span<const InflatedRecord> inflated = {});
 
   Source& source() { return *source_; }

@@ -1,4 +1,5 @@
-// Hashing of untrusted keys: seeded once per process, so that a file cannot bring keys that collide.
+// Hashing of untrusted keys: seeded once per process, so that a file cannot bring keys that
+// collide.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,9 @@ inline uint64_t hash_text(std::string_view text, uint64_t seed) {
 
 struct SeededHash {
   uint64_t seed = hash_seed();
-  size_t operator()(std::string_view key) const { return static_cast<size_t>(hash_text(key, seed)); }
+  size_t operator()(std::string_view key) const {
+    return static_cast<size_t>(hash_text(key, seed));
+  }
 };
 
 }  // namespace torchmap

@@ -11,8 +11,8 @@ struct Limits {
 #undef LIMIT
 };
 
-// Most decimal digits of an integer written as text; CPython's own cap (sys.int_info, 3.11), because
-// turning digits into binary costs quadratic time.
+// Most decimal digits of an integer written as text; CPython's own cap (sys.int_info, 3.11),
+// because turning digits into binary costs quadratic time.
 inline constexpr uint64_t kMaxIntegerDigits = 4300;
 
 }  // namespace torchmap

@@ -8,7 +8,9 @@ namespace {
 
 // Decodes one code point at `at`; returns its length in bytes, or 0 when the bytes are not UTF-8.
 size_t decode(const char* at, size_t left, uint32_t& point) {
-  const auto byte = [at](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(at[i])); };
+  const auto byte = [at](size_t i) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(at[i]));
+  };
   const auto tail = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
   const uint32_t head = byte(0);
   if (head < 0x80) {

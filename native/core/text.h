@@ -1,5 +1,5 @@
-// Text as Python and JavaScript see it. Python writes lone surrogates into UTF-8 ("surrogatepass"), and
-// a JavaScript string can hold them, so what is called UTF-8 here is the wider WTF-8.
+// Text as Python and JavaScript see it. Python writes lone surrogates into UTF-8 ("surrogatepass"),
+// and a JavaScript string can hold them, so what is called UTF-8 here is the wider WTF-8.
 #pragma once
 
 #include <string>
@@ -10,14 +10,15 @@ namespace torchmap {
 // Whether every byte is below 128.
 bool is_ascii(std::string_view text);
 
-// Whether `text` is UTF-8, lone surrogates allowed; overlong forms and values above U+10FFFF are not.
+// Whether `text` is UTF-8, lone surrogates allowed; overlong forms and values above U+10FFFF are
+// not.
 bool is_utf8(std::string_view text);
 
 // UTF-16 length of valid UTF-8.
 size_t utf16_length(std::string_view text);
 
-// Appends valid UTF-8 as UTF-16. Invalid bytes become U+FFFD, never undefined behaviour: the pages of a
-// private mapping can be written to after they were checked.
+// Appends valid UTF-8 as UTF-16. Invalid bytes become U+FFFD, never undefined behaviour: the pages
+// of a private mapping can be written to after they were checked.
 void append_utf16(std::u16string& out, std::string_view text);
 
 // Appends one code point as UTF-8 (surrogates too).

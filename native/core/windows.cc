@@ -17,7 +17,8 @@ Windows::Range Windows::room(const Storage& storage) const {
 }
 
 std::optional<uint64_t> Windows::cell(const Storage& storage) const {
-  if (storage.place != StoragePlace::kRecord && storage.place != StoragePlace::kFile) return std::nullopt;
+  if (storage.place != StoragePlace::kRecord && storage.place != StoragePlace::kFile)
+    return std::nullopt;
   const Range range = room(storage);
   if (storage.bytes == 0 || range.begin / kCell != (range.end - 1) / kCell) return std::nullopt;
   return range.begin / kCell * kAlignment + range.begin % kAlignment;
@@ -54,7 +55,8 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
     window.end = offset + (whole ? storage.bytes : end);
   }
   window.offset = offset + start - window.begin;
-  const auto [known, fresh] = ids_.try_emplace({window.begin, window.end}, static_cast<uint32_t>(ids_.size()));
+  const auto [known, fresh] =
+      ids_.try_emplace({window.begin, window.end}, static_cast<uint32_t>(ids_.size()));
   window.id = known->second;
   window.fresh = fresh;
   return window;

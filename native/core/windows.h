@@ -1,8 +1,9 @@
 // Which ranges of the mapped file become ArrayBuffers.
 //
-// V8 charges every external buffer its full length and collects more often the more of them there are, so small
-// storages that lie near each other share one window, at most kCell long; a large storage has its own. Never one
-// window for the whole file: some runtimes end at 2^32 bytes, and cloning a view clones its buffer.
+// V8 charges every external buffer its full length and collects more often the more of them there
+// are, so small storages that lie near each other share one window, at most kCell long; a large
+// storage has its own. Never one window for the whole file: some runtimes end at 2^32 bytes, and
+// cloning a view clones its buffer.
 #pragma once
 
 #include <unordered_map>
@@ -12,8 +13,8 @@
 namespace torchmap {
 
 struct Window {
-  uint32_t id = 0;      // the same range always has the same number
-  uint64_t begin = 0;   // bytes from the start of the file
+  uint32_t id = 0;     // the same range always has the same number
+  uint64_t begin = 0;  // bytes from the start of the file
   uint64_t end = 0;
   bool fresh = false;   // asked for the first time
   bool copy = false;    // small and misaligned: a copy costs less than a window of its own
@@ -27,7 +28,8 @@ class Windows {
 
   explicit Windows(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
-  // A window over bytes [start, end) of a storage, no longer than `longest` bytes unless the range itself is.
+  // A window over bytes [start, end) of a storage, no longer than `longest` bytes unless the range
+  // itself is.
   Result<Window> find(uint32_t storage, uint64_t start, uint64_t end, uint64_t longest);
 
  private:
@@ -36,8 +38,9 @@ class Windows {
   };
   // The room a storage takes in the file, headers included; cheap, because no header is read.
   Range room(const Storage& storage) const;
-  // The cell a storage belongs to, or none when it is large or crosses a border. Storages at addresses of
-  // different remainders by 16 have different cells, so that all offsets in a window are aligned.
+  // The cell a storage belongs to, or none when it is large or crosses a border. Storages at
+  // addresses of different remainders by 16 have different cells, so that all offsets in a window
+  // are aligned.
   std::optional<uint64_t> cell(const Storage& storage) const;
   void plan();
 

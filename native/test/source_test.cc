@@ -91,6 +91,19 @@ TEST(source_mapping_is_private_and_writable) {
   EXPECT_EQ(as_text(target), "the");
 }
 
+TEST(source_unmapped_is_closed) {
+  const TemporaryFile file(kText);
+  auto source = open_file(file.path(), {});
+  ASSERT_TRUE(source.ok());
+  for (int again = 0; again < 2; ++again) {
+    (*source)->unmap();
+    EXPECT_TRUE((*source)->mapped().empty());
+    EXPECT_EQ((*source)->size(), kText.size());
+    EXPECT_EQ((*source)->view(0, 3).status().code(), Code::kClosed);
+    EXPECT_EQ((*source)->check_unchanged().code(), Code::kClosed);
+  }
+}
+
 TEST(source_empty_file) {
   const TemporaryFile file;
   with_each_source(file.path(), [](Source& source) {

@@ -32,8 +32,8 @@ class ZipArchive {
  public:
   static constexpr uint32_t kNone = 0xFFFFFFFF;
 
-  // Reads and checks the directory: kTruncated when the end record or bytes before it are missing,
-  // kBadArchive when the directory is wrong, kLimitRecords. Local headers are not looked at.
+  // Reads and checks the directory: kTruncated when the end record is missing, kBadArchive when it
+  // or the directory is wrong, kLimitRecords. Local headers are not looked at.
   static Result<ZipArchive> read(Source& source, const Limits& limits);
 
   // In the order of the directory.

@@ -116,9 +116,10 @@ Result<ZipDirectory> place(Source& source, const EndRecord& end) {
   const uint64_t offset = end.directory_offset;
   if (!fits(offset, size, end.start)) {
     const uint64_t needed = checked_add(offset, size).value_or(UINT64_MAX);
-    return Status(Code::kTruncated, "the archive's records should end at byte " +
-                                        std::to_string(needed) + " but its end record stands at " +
-                                        std::to_string(end.start) + ": bytes before it are missing")
+    return Status(Code::kBadArchive, "the archive's records should end at byte " +
+                                         std::to_string(needed) + " but its end record stands at " +
+                                         std::to_string(end.start) +
+                                         ": bytes are missing, or the record is wrong")
         .at(end.start);
   }
   if (end.count == 0 && size == 0) return ZipDirectory{offset, 0, 0, 0};
@@ -173,8 +174,7 @@ Result<ZipDirectory> find_zip_directory(Source& source) {
       return Status(Code::kBadArchive, "two archives stand one behind the other in this file")
           .at(found->shift);
     }
-    const Code code = found.status().code();
-    if (code != Code::kBadArchive && code != Code::kTruncated) return found;
+    if (found.status().code() != Code::kBadArchive) return found;
     // Of the signatures that led nowhere, the one that ends the file is the archive's own.
     if (comment == after && failure.ok()) failure = std::move(found).status();
   }

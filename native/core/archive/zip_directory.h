@@ -14,8 +14,7 @@ struct ZipDirectory {
   uint64_t shift = 0;   // bytes before the archive that its own offsets do not count
 };
 
-// kTruncated when there is no end record or bytes before it are missing, kBadArchive when it is
-// wrong.
+// kTruncated when there is no end record, kBadArchive when it does not fit the file.
 Result<ZipDirectory> find_zip_directory(Source& source);
 
 }  // namespace torchmap

@@ -15,16 +15,23 @@ Status read_preamble(PickleStream& stream) {
   TRY_ASSIGN(const Decoded version, stream.next(pool));
   const Node& number = (*pool)[version.root];
   if (number.tag != Tag::kInt || number.integer != kProtocolVersion) {
-    return Status(Code::kUnsupportedVersion, "the legacy stream has " +
-                                                 (number.tag == Tag::kInt ? "protocol version " + std::to_string(number.integer) : std::string("no protocol version")) +
-                                                 " where 1001 is known")
+    return Status(
+               Code::kUnsupportedVersion,
+               "the legacy stream has " +
+                   (number.tag == Tag::kInt ? "protocol version " + std::to_string(number.integer)
+                                            : std::string("no protocol version")) +
+                   " where 1001 is known")
         .about("version");
   }
   // Not used: storages are little-endian whatever the flag in it says.
-  return stream.next(pool).ok() ? Status() : Status(Code::kBadPickle, "the system info of the legacy stream is no pickle").at(stream.position());
+  return stream.next(pool).ok()
+             ? Status()
+             : Status(Code::kBadPickle, "the system info of the legacy stream is no pickle")
+                   .at(stream.position());
 }
 
-// Registers every storage the object refers to, also those no tensor can reach, because each has its bytes in the file.
+// Registers every storage the object refers to, also those no tensor can reach, because each has
+// its bytes in the file.
 Status register_storages(Interpreter& interpreter) {
   Pool& pool = interpreter.pool();
   for (size_t id = 0; id < pool.nodes.size(); ++id) {
@@ -36,47 +43,65 @@ Status register_storages(Interpreter& interpreter) {
 }
 
 // Gives every storage its place behind the key list.
-Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& catalog, const Pool& pool, NodeId keys) {
+Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& catalog,
+                      const Pool& pool, NodeId keys) {
   const Node& list = pool[keys];
-  if (list.tag != Tag::kList) return Status(Code::kBadPickle, "the storage keys of the legacy stream are no list").at(stream.position());
+  if (list.tag != Tag::kList)
+    return Status(Code::kBadPickle, "the storage keys of the legacy stream are no list")
+        .at(stream.position());
   std::vector<bool> placed(catalog.storages.size());
   for (uint32_t word : pool.list(Pool::items_of(list))) {
     const Node& key = pool[word];
-    if (key.tag != Tag::kStr) return Status(Code::kBadPickle, "a storage key of the legacy stream is no text").at(stream.position());
+    if (key.tag != Tag::kStr)
+      return Status(Code::kBadPickle, "a storage key of the legacy stream is no text")
+          .at(stream.position());
     const std::string name(key.text());
     const auto* rows = ids.find(key.text());
-    if (rows == nullptr) return Status(Code::kBadRecord, "storage '" + name + "' has bytes in the file but nothing refers to it").at(stream.position());
+    if (rows == nullptr)
+      return Status(Code::kBadRecord,
+                    "storage '" + name + "' has bytes in the file but nothing refers to it")
+          .at(stream.position());
     const uint64_t header = stream.position();
     TRY_ASSIGN(const int64_t numel, stream.read_int64());
     const Storage& first = catalog.storages[(*rows)[0]];
-    const auto bytes = numel < 0 ? std::nullopt : checked_mul(static_cast<uint64_t>(numel), info(first.dtype).bytes);
+    const auto bytes = numel < 0
+                           ? std::nullopt
+                           : checked_mul(static_cast<uint64_t>(numel), info(first.dtype).bytes);
     if (!bytes || *bytes != first.bytes) {
-      return Status(Code::kBadRecord, "storage '" + name + "' has " + std::to_string(numel) + " elements of " + std::to_string(info(first.dtype).bytes) +
-                                          " bytes in the file but tensors need " + std::to_string(first.bytes) + " bytes of it")
+      return Status(Code::kBadRecord, "storage '" + name + "' has " + std::to_string(numel) +
+                                          " elements of " +
+                                          std::to_string(info(first.dtype).bytes) +
+                                          " bytes in the file but tensors need " +
+                                          std::to_string(first.bytes) + " bytes of it")
           .at(header);
     }
     for (uint32_t row : *rows) {
       catalog.storages[row].offset = stream.position();
       if (catalog.storages[row].bytes > first.bytes) {
-        return Status(Code::kBadRecord, "storage '" + name + "' is used with different sizes").at(header);
+        return Status(Code::kBadRecord, "storage '" + name + "' is used with different sizes")
+            .at(header);
       }
       placed[row] = true;
     }
     Status status = stream.skip(*bytes);
     if (!status.ok()) {
-      Status truncated(Code::kTruncated, "storage '" + name + "' needs " + std::to_string(*bytes) + " bytes but the file ends " +
-                                             std::to_string(stream.remaining()) + " bytes behind its start, likely an incomplete download");
+      Status truncated(Code::kTruncated,
+                       "storage '" + name + "' needs " + std::to_string(*bytes) +
+                           " bytes but the file ends " + std::to_string(stream.remaining()) +
+                           " bytes behind its start, likely an incomplete download");
       return std::move(truncated).at(stream.position());
     }
   }
   for (const StorageIds::View& view : ids.views()) {
     Storage& part = catalog.storages[view.storage];
-    part.offset = catalog.storages[view.root].offset + static_cast<uint64_t>(view.offset) * info(part.dtype).bytes;
+    part.offset = catalog.storages[view.root].offset +
+                  static_cast<uint64_t>(view.offset) * info(part.dtype).bytes;
     placed[view.storage] = placed[view.root];
   }
   for (size_t i = 0; i < placed.size(); ++i) {
     if (placed[i] || catalog.storages[i].place != StoragePlace::kFile) continue;
-    return Status(Code::kBadRecord, "storage '" + std::string(catalog.storages[i].key) + "' is not among the storages of the file");
+    return Status(Code::kBadRecord, "storage '" + std::string(catalog.storages[i].key) +
+                                        "' is not among the storages of the file");
   }
   return {};
 }
@@ -105,7 +130,8 @@ Status LegacyReader::read(PickleStream& stream) {
 }
 
 Result<Storage> read_nested_storage(std::string_view bytes, const Limits& limits) {
-  // A view of the nested bytes as a source of their own would copy them; they are in memory already.
+  // A view of the nested bytes as a source of their own would copy them; they are in memory
+  // already.
   class Bytes final : public Source {
    public:
     explicit Bytes(ByteSpan span) : span_(span) { identity_.size = span.size(); }
@@ -126,7 +152,8 @@ Result<Storage> read_nested_storage(std::string_view bytes, const Limits& limits
   PickleStream stream(source, 0, bytes.size(), limits, nullptr);
   std::unique_ptr<Pool> pool, key_pool;
   TRY_ASSIGN(const Decoded magic, stream.next(pool));
-  if (!is_legacy_magic(*pool, magic.root)) return Status(Code::kBadTensor, "the bytes given to _load_from_bytes are no legacy stream");
+  if (!is_legacy_magic(*pool, magic.root))
+    return Status(Code::kBadTensor, "the bytes given to _load_from_bytes are no legacy stream");
   TRY(read_preamble(stream));
   TRY_ASSIGN(const Decoded object, stream.next(pool));
   Catalog catalog;

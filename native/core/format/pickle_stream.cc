@@ -45,7 +45,10 @@ Result<int32_t> PickleStream::read_int32() {
 
 Status PickleStream::skip(uint64_t bytes) {
   if (bytes > remaining()) {
-    return Status(Code::kTruncated, "the file has " + std::to_string(remaining()) + " bytes left where " + std::to_string(bytes) + " are needed").at(at_);
+    return Status(Code::kTruncated, "the file has " + std::to_string(remaining()) +
+                                        " bytes left where " + std::to_string(bytes) +
+                                        " are needed")
+        .at(at_);
   }
   at_ += bytes;
   return {};

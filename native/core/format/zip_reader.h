@@ -1,5 +1,5 @@
-// Checkpoints in a zip archive: torch.save since 1.6, and TorchScript archives, whose data.pkl has the same form.
-// Source: torch/serialization.py, _save and _load (v2.13).
+// Checkpoints in a zip archive: torch.save since 1.6, and TorchScript archives, whose data.pkl has
+// the same form. Source: torch/serialization.py, _save and _load (v2.13).
 #pragma once
 
 #include "core/checkpoint.h"
@@ -8,7 +8,8 @@ namespace torchmap {
 
 class ZipReader {
  public:
-  ZipReader(Checkpoint& checkpoint, const OpenOptions& options, std::span<const InflatedRecord> inflated)
+  ZipReader(Checkpoint& checkpoint, const OpenOptions& options,
+            std::span<const InflatedRecord> inflated)
       : checkpoint_(checkpoint), options_(options), inflated_(inflated) {}
 
   Status read();

@@ -26,8 +26,8 @@ void cast(const std::byte* source, uint64_t count, float* target) {
 float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t bits = half & 0x7FFF;
-  // Exponent and mantissa moved into place, then scaled by 2^112 to make up for the smaller bias; subnormals
-  // come out right by the same multiplication, infinity and NaN are put back.
+  // Exponent and mantissa moved into place, then scaled by 2^112 to make up for the smaller bias;
+  // subnormals come out right by the same multiplication, infinity and NaN are put back.
   float value = std::bit_cast<float>(bits << 13) * 0x1p112f;
   uint32_t out = std::bit_cast<uint32_t>(value);
   if (bits >= 0x7C00) out |= 0x7F800000;
@@ -42,8 +42,10 @@ struct Float8 {
 
 float float8_value(const Float8& format, uint32_t bits) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const uint32_t mantissa_mask = (1u << format.mantissa_bits) - 1, exponent_mask = (1u << format.exponent_bits) - 1;
-  const uint32_t mantissa = bits & mantissa_mask, exponent = bits >> format.mantissa_bits & exponent_mask;
+  const uint32_t mantissa_mask = (1u << format.mantissa_bits) - 1,
+                 exponent_mask = (1u << format.exponent_bits) - 1;
+  const uint32_t mantissa = bits & mantissa_mask,
+                 exponent = bits >> format.mantissa_bits & exponent_mask;
   const float sign = (bits & 0x80) != 0 ? -1.0f : 1.0f;
   if (format.fnuz && bits == 0x80) return nan;
   if (!format.fnuz && format.infinities && exponent == exponent_mask) {
@@ -51,7 +53,9 @@ float float8_value(const Float8& format, uint32_t bits) {
   }
   if (!format.fnuz && !format.infinities && (bits & 0x7F) == 0x7F) return nan;
   const float fraction = static_cast<float>(mantissa) / static_cast<float>(mantissa_mask + 1);
-  const float value = exponent == 0 ? std::ldexp(fraction, 1 - format.bias) : std::ldexp(1.0f + fraction, static_cast<int>(exponent) - format.bias);
+  const float value = exponent == 0
+                          ? std::ldexp(fraction, 1 - format.bias)
+                          : std::ldexp(1.0f + fraction, static_cast<int>(exponent) - format.bias);
   return sign * value;
 }
 
@@ -64,7 +68,8 @@ void from_float8(const Float8& format, const std::byte* source, uint64_t count, 
 void from_e8m0(const std::byte* source, uint64_t count, float* target) {
   for (uint64_t i = 0; i < count; ++i) {
     const auto bits = std::to_integer<uint32_t>(source[i]);
-    target[i] = bits == 0xFF ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, static_cast<int>(bits) - 127);
+    target[i] = bits == 0xFF ? std::numeric_limits<float>::quiet_NaN()
+                             : std::ldexp(1.0f, static_cast<int>(bits) - 127);
   }
 }
 
@@ -101,7 +106,8 @@ void to_float32(const std::byte* source, DType dtype, uint64_t count, float* tar
       for (uint64_t i = 0; i < count; ++i) target[i] = half_to_float(load<uint16_t>(source, i));
       return;
     case DType::kBFloat16:
-      for (uint64_t i = 0; i < count; ++i) target[i] = std::bit_cast<float>(static_cast<uint32_t>(load<uint16_t>(source, i)) << 16);
+      for (uint64_t i = 0; i < count; ++i)
+        target[i] = std::bit_cast<float>(static_cast<uint32_t>(load<uint16_t>(source, i)) << 16);
       return;
     case DType::kFloat8E5M2:
       return from_float8({5, 2, 15, false, true}, source, count, target);
@@ -151,7 +157,9 @@ void negate(std::byte* bytes, DType dtype, uint64_t count) {
     return flip_signs(bytes, row.swap, 0, 1, count * row.bytes / row.swap);
   }
   if (row.kind != DTypeKind::kInt) return;
-  const auto minus = [](auto value) { return static_cast<decltype(value)>(decltype(value)(0) - value); };
+  const auto minus = [](auto value) {
+    return static_cast<decltype(value)>(decltype(value)(0) - value);
+  };
   switch (row.bytes) {
     case 1:
       return change<uint8_t>(bytes, 0, 1, count, minus);
@@ -164,7 +172,8 @@ void negate(std::byte* bytes, DType dtype, uint64_t count) {
   }
 }
 
-void dequantize(const std::byte* source, DType dtype, ChannelShape shape, const double* scales, const double* zero_points, float* target) {
+void dequantize(const std::byte* source, DType dtype, ChannelShape shape, const double* scales,
+                const double* zero_points, float* target) {
   const uint32_t bits = info(dtype).bits;
   const auto element = [&](uint64_t i) -> int64_t {
     switch (dtype) {

@@ -5,7 +5,8 @@
 
 namespace torchmap {
 
-// Row-major elements to float32. Not for complex, packed (quint4x2, quint2x4) or opaque (bits*) dtypes.
+// Row-major elements to float32. Not for complex, packed (quint4x2, quint2x4) or opaque (bits*)
+// dtypes.
 bool converts_to_float32(DType dtype);
 void to_float32(const std::byte* source, DType dtype, uint64_t count, float* target);
 
@@ -13,11 +14,13 @@ void to_float32(const std::byte* source, DType dtype, uint64_t count, float* tar
 void conjugate(std::byte* bytes, DType dtype, uint64_t count);
 void negate(std::byte* bytes, DType dtype, uint64_t count);
 
-// (q - zero_point) * scale over [outer, channels, inner], with one scale and zero point for each channel.
-// Packed dtypes hold elements in logical order, low bits first (aten/src/ATen/native/quantized, v2.13).
+// (q - zero_point) * scale over [outer, channels, inner], with one scale and zero point for each
+// channel. Packed dtypes hold elements in logical order, low bits first
+// (aten/src/ATen/native/quantized, v2.13).
 struct ChannelShape {
   uint64_t outer, channels, inner;
 };
-void dequantize(const std::byte* source, DType dtype, ChannelShape shape, const double* scales, const double* zero_points, float* target);
+void dequantize(const std::byte* source, DType dtype, ChannelShape shape, const double* scales,
+                const double* zero_points, float* target);
 
 }  // namespace torchmap

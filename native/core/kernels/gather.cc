@@ -60,8 +60,8 @@ void gather_elements(const std::byte* source, const std::vector<Dim>& dims, std:
 
 }  // namespace
 
-void gather(const std::byte* source, uint32_t itemsize, std::span<const int64_t> sizes, std::span<const int64_t> strides,
-            std::byte* target) {
+void gather(const std::byte* source, uint32_t itemsize, std::span<const int64_t> sizes,
+            std::span<const int64_t> strides, std::byte* target) {
   if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) return;
   const std::vector<Dim> dims = collapse(sizes, strides);
   switch (itemsize) {
@@ -80,7 +80,8 @@ void gather(const std::byte* source, uint32_t itemsize, std::span<const int64_t>
 
 void swap_bytes(std::span<std::byte> bytes, uint32_t unit) {
   if (unit < 2) return;
-  for (size_t at = 0; unit <= bytes.size() - at; at += unit) std::reverse(bytes.data() + at, bytes.data() + at + unit);
+  for (size_t at = 0; unit <= bytes.size() - at; at += unit)
+    std::reverse(bytes.data() + at, bytes.data() + at + unit);
 }
 
 }  // namespace torchmap

@@ -1,5 +1,6 @@
-// A growing array of plain values that are never initialised twice. Unlike std::vector it grows with
-// realloc, which moves pages instead of copying them, and it never zeroes what will be overwritten.
+// A growing array of plain values that are never initialised twice. Unlike std::vector it grows
+// with realloc, which moves pages instead of copying them, and it never zeroes what will be
+// overwritten.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The pickle machine: bytes in, nodes out. It runs the opcodes of protocols 0 to 5 and nothing of what
-// they ask for. Iterative, one pass, cost linear in the bytes of the pickle.
-// Rules: CPython Lib/pickletools.py and Modules/_pickle.c (3.14).
+// The pickle machine: bytes in, nodes out. It runs the opcodes of protocols 0 to 5 and nothing of
+// what they ask for. Iterative, one pass, cost linear in the bytes of the pickle. Rules: CPython
+// Lib/pickletools.py and Modules/_pickle.c (3.14).
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ std::string_view opcode_name(uint8_t byte);
 
 struct DecodeOptions {
   Limits limits;
-  uint64_t base_offset = 0;                       // bytes: where the pickle starts in the file, for messages
-  const std::atomic<bool>* cancelled = nullptr;   // polled; kCancelled once it is true
+  uint64_t base_offset = 0;  // bytes: where the pickle starts in the file, for messages
+  const std::atomic<bool>* cancelled = nullptr;  // polled; kCancelled once it is true
 };
 
 struct Decoded {

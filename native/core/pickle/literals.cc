@@ -38,7 +38,8 @@ std::optional<uint32_t> hex_number(std::string_view text, size_t at, size_t coun
 }  // namespace
 
 std::optional<Node> parse_integer(std::string_view line, bool allow_bool) {
-  if (allow_bool && (line == "00" || line == "01")) return Node::words(Tag::kBool, line[1] == '1', 0, 0);
+  if (allow_bool && (line == "00" || line == "01"))
+    return Node::words(Tag::kBool, line[1] == '1', 0, 0);
   std::string_view text = trim(line);
   if (!allow_bool && text.ends_with('L')) text.remove_suffix(1);
   const bool negative = text.starts_with('-');
@@ -51,8 +52,10 @@ std::optional<Node> parse_integer(std::string_view line, bool allow_bool) {
     if (base != 10) digits.remove_prefix(2);
   }
   uint64_t magnitude = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), magnitude, base);
-  if (end != digits.data() + digits.size() || error == std::errc::invalid_argument) return std::nullopt;
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), magnitude, base);
+  if (end != digits.data() + digits.size() || error == std::errc::invalid_argument)
+    return std::nullopt;
   constexpr uint64_t kMax = std::numeric_limits<int64_t>::max();
   if (error == std::errc{} && magnitude <= kMax + (negative ? 1 : 0)) {
     return Node::of_integer(static_cast<int64_t>(negative ? 0 - magnitude : magnitude));
@@ -77,7 +80,8 @@ std::optional<double> parse_real(std::string_view line) {
   if (end != text.data() + text.size() || text.empty()) return std::nullopt;
   if (error == std::errc::result_out_of_range) {
     // Too large is infinity and too small is zero, as strtod answers.
-    const bool tiny = text.find("e-") != std::string_view::npos || text.find("E-") != std::string_view::npos;
+    const bool tiny =
+        text.find("e-") != std::string_view::npos || text.find("E-") != std::string_view::npos;
     value = tiny ? 0.0 : std::numeric_limits<double>::infinity();
     return text.starts_with('-') ? -value : value;
   }
@@ -87,7 +91,9 @@ std::optional<double> parse_real(std::string_view line) {
 
 std::optional<std::string> parse_quoted(std::string_view line) {
   line = trim(line);
-  if (line.size() < 2 || line.front() != line.back() || (line.front() != '\'' && line.front() != '"')) return std::nullopt;
+  if (line.size() < 2 || line.front() != line.back() ||
+      (line.front() != '\'' && line.front() != '"'))
+    return std::nullopt;
   line = line.substr(1, line.size() - 2);
   std::string out;
   out.reserve(line.size());
@@ -108,7 +114,9 @@ std::optional<std::string> parse_quoted(std::string_view line) {
     } else if (line[i] >= '0' && line[i] <= '7') {
       uint32_t value = 0;
       size_t length = 0;
-      for (; length < 3 && i + length < line.size() && line[i + length] >= '0' && line[i + length] <= '7'; ++length) {
+      for (; length < 3 && i + length < line.size() && line[i + length] >= '0' &&
+             line[i + length] <= '7';
+           ++length) {
         value = value << 3 | static_cast<uint32_t>(line[i + length] - '0');
       }
       out.push_back(static_cast<char>(value));

@@ -1,5 +1,5 @@
-// The memo of the pickle machine: key -> node. Keys are arbitrary (cPickle starts at 1, crafted files
-// use any number), so memory follows the number of keys in use, never their size.
+// The memo of the pickle machine: key -> node. Keys are arbitrary (cPickle starts at 1, crafted
+// files use any number), so memory follows the number of keys in use, never their size.
 #pragma once
 
 #include <map>
@@ -18,7 +18,8 @@ class Memo {
     if (key < dense_.size()) {
       if (dense_[key] == kMissing) ++used_;
       dense_[key] = node;
-    } else if (2 * dense_.size() <= 4 * used_ + kFirstSize && key < 2 * dense_.size() + kFirstSize) {
+    } else if (2 * dense_.size() <= 4 * used_ + kFirstSize &&
+               key < 2 * dense_.size() + kFirstSize) {
       grow(2 * dense_.size() + kFirstSize);
       put(key, node);
     } else if (sparse_.insert_or_assign(key, node).second) {
@@ -36,8 +37,8 @@ class Memo {
  private:
   static constexpr size_t kFirstSize = 1024;
 
-  // Sizes double, so this runs a logarithmic number of times. A key that was sparse may become dense:
-  // it moves, so that each key lives in one place.
+  // Sizes double, so this runs a logarithmic number of times. A key that was sparse may become
+  // dense: it moves, so that each key lives in one place.
   void grow(uint64_t size) {
     dense_.make_room(size - dense_.size());
     while (dense_.size() < size) dense_.push_unchecked(kMissing);

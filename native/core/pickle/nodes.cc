@@ -20,7 +20,8 @@ NodeId Pool::add_tuple(const NodeId* items, uint32_t count, Tag tag) {
 }
 
 uint32_t Pool::global(std::string_view module, std::string_view name, uint64_t offset) {
-  auto [found, fresh] = global_index_.try_emplace({module, name}, static_cast<uint32_t>(globals.size()));
+  auto [found, fresh] =
+      global_index_.try_emplace({module, name}, static_cast<uint32_t>(globals.size()));
   if (fresh) globals.push_back({module, name, offset});
   return found->second;
 }

@@ -1,11 +1,11 @@
 // The values of a decoded pickle: one pool of 16-byte nodes addressed by 32-bit index.
 //
-// Stack, memo and containers hold indexes, so sharing costs nothing and cycles are harmless. Nothing
-// here runs anything: a call the pickle asks for is a node that says which global it named and with
-// which arguments. Text and bytes point into the pickle itself.
+// Stack, memo and containers hold indexes, so sharing costs nothing and cycles are harmless.
+// Nothing here runs anything: a call the pickle asks for is a node that says which global it named
+// and with which arguments. Text and bytes point into the pickle itself.
 //
-// Containers are filled after they are made and in batches, so a list or dict is a chain of batches in
-// `words`: [count, next batch or 0, item...]. A tuple never grows and is just its items.
+// Containers are filled after they are made and in batches, so a list or dict is a chain of batches
+// in `words`: [count, next batch or 0, item...]. A tuple never grows and is just its items.
 #pragma once
 
 #include <deque>
@@ -23,25 +23,25 @@ using NodeId = uint32_t;
 
 enum class Tag : uint8_t {
   kNone,
-  kBool,       // a: 0 or 1
-  kInt,        // integer
-  kBigInt,     // text: little-endian two's complement, or decimal digits with kDecimal
-  kFloat,      // real
-  kStr,        // text: UTF-8, lone surrogates allowed; Python 2 bytes with kPython2
-  kBytes,      // text
-  kByteArray,  // text
-  kTuple,      // a: count, b: first item in words
-  kFrozenSet,  // as kTuple
-  kList,       // items
-  kSet,        // items
-  kDict,       // items: key, value, key, value ...
-  kGlobal,     // a: index into globals, c: extra
-  kCall,       // flags: CallKind, a: callable, b: arguments (a tuple, usually), c: extra
-  kPersistent, // a: the persistent id, c: extra
-  kExtension,  // a: code of the copyreg extension registry, c: extra
+  kBool,        // a: 0 or 1
+  kInt,         // integer
+  kBigInt,      // text: little-endian two's complement, or decimal digits with kDecimal
+  kFloat,       // real
+  kStr,         // text: UTF-8, lone surrogates allowed; Python 2 bytes with kPython2
+  kBytes,       // text
+  kByteArray,   // text
+  kTuple,       // a: count, b: first item in words
+  kFrozenSet,   // as kTuple
+  kList,        // items
+  kSet,         // items
+  kDict,        // items: key, value, key, value ...
+  kGlobal,      // a: index into globals, c: extra
+  kCall,        // flags: CallKind, a: callable, b: arguments (a tuple, usually), c: extra
+  kPersistent,  // a: the persistent id, c: extra
+  kExtension,   // a: code of the copyreg extension registry, c: extra
   // Written over a node by the layer that knows what it means:
-  kForeign,    // flags: kind, a: index in that layer's tables, b: as that layer likes, c: extra
-  kAlias,      // a: the node this one stands for
+  kForeign,  // flags: kind, a: index in that layer's tables, b: as that layer likes, c: extra
+  kAlias,    // a: the node this one stands for
 };
 
 enum class CallKind : uint8_t { kReduce, kNewObj, kNewObjEx, kInst, kObj };
@@ -86,7 +86,11 @@ struct Node {
     return node;
   }
   static Node of_text(Tag tag, std::string_view text, uint8_t flags = 0) {
-    Node node{tag, flags, static_cast<uint16_t>(text.size() >> 32), static_cast<uint32_t>(text.size()), {}};
+    Node node{tag,
+              flags,
+              static_cast<uint16_t>(text.size() >> 32),
+              static_cast<uint32_t>(text.size()),
+              {}};
     node.data = text.data();
     return node;
   }
@@ -95,10 +99,10 @@ static_assert(sizeof(Node) == 16);
 
 // What an object carries besides its callable and arguments; index 0 means nothing.
 struct Extra {
-  Items states;    // arguments of BUILD, in order
-  Items items;     // APPEND, APPENDS, ADDITEMS
-  Items entries;   // SETITEM, SETITEMS: key, value
-  NodeId kwargs;   // NEWOBJ_EX; 0 (None) is none
+  Items states;   // arguments of BUILD, in order
+  Items items;    // APPEND, APPENDS, ADDITEMS
+  Items entries;  // SETITEM, SETITEMS: key, value
+  NodeId kwargs;  // NEWOBJ_EX; 0 (None) is none
 };
 
 struct GlobalName {
@@ -144,7 +148,9 @@ class Pool {
   std::span<const uint32_t> tuple(NodeId id) const { return words.span(nodes[id].b, nodes[id].a); }
 
   // The extra of a node that can have one (kGlobal .. kForeign), or the empty one.
-  const Extra& extra(NodeId id) const { return extras[nodes[id].tag >= Tag::kGlobal ? nodes[id].c : 0]; }
+  const Extra& extra(NodeId id) const {
+    return extras[nodes[id].tag >= Tag::kGlobal ? nodes[id].c : 0];
+  }
   Extra& make_extra(NodeId id);
 
   void append(Items& items, const uint32_t* values, uint32_t count);
@@ -153,7 +159,8 @@ class Pool {
   template <typename Visit>
   void each(Items items, Visit&& visit) const {
     for (uint32_t batch = items.first; batch != 0; batch = words[batch + 1]) {
-      for (uint32_t i = 0; i < words[batch]; ++i) visit(words[batch + 2 + i]);  // words may move meanwhile
+      for (uint32_t i = 0; i < words[batch]; ++i)
+        visit(words[batch + 2 + i]);  // words may move meanwhile
     }
   }
   std::vector<uint32_t> list(const Items& items) const;

@@ -47,8 +47,8 @@ class Source {
   // The whole file as one writable private span, or empty when it is not mapped.
   virtual std::span<std::byte> mapped() { return {}; }
 
-  // Gives the pages back now instead of at the end of the source's life; the caller knows that nobody
-  // looks at them any more. Later views answer kClosed.
+  // Gives the pages back now instead of at the end of the source's life; the caller knows that
+  // nobody looks at them any more. Later views answer kClosed.
   virtual void unmap() {}
 
   // kFileChanged when the open file is no longer the size or age it was; call before touching

@@ -83,7 +83,8 @@ bool Interpreter::each_entry(NodeId dict, const std::function<void(NodeId, NodeI
     pairs(Pool::items_of(pool_[dict]));
     return true;
   }
-  if (pool_[dict].tag != Tag::kCall || static_cast<Meaning>(pool_[dict].aux) != Meaning::kMapping) return false;
+  if (pool_[dict].tag != Tag::kCall || static_cast<Meaning>(pool_[dict].aux) != Meaning::kMapping)
+    return false;
   // OrderedDict([[k, v], ...]) and Counter({k: v}): the argument first, then what was set later.
   for (NodeId argument : pool_.tuple(target(pool_[dict].b))) {
     argument = target(argument);

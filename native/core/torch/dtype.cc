@@ -4,7 +4,8 @@ namespace torchmap {
 namespace {
 
 constexpr DTypeInfo kTable[] = {
-#define DTYPE(id, name, storage, bytes, swap, bits, kind) {name, #storage, bytes, swap, bits, DTypeKind::k##kind},
+#define DTYPE(id, name, storage, bytes, swap, bits, kind) \
+  {name, #storage, bytes, swap, bits, DTypeKind::k##kind},
 #include "core/torch/dtypes.def"
 #undef DTYPE
 };
@@ -22,6 +23,8 @@ std::optional<DType> find(std::string_view name, Field field) {
 const DTypeInfo& info(DType dtype) { return kTable[static_cast<size_t>(dtype)]; }
 
 std::optional<DType> dtype_by_name(std::string_view name) { return find(name, &DTypeInfo::name); }
-std::optional<DType> dtype_by_class(std::string_view name) { return find(name, &DTypeInfo::storage); }
+std::optional<DType> dtype_by_class(std::string_view name) {
+  return find(name, &DTypeInfo::storage);
+}
 
 }  // namespace torchmap

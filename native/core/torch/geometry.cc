@@ -9,16 +9,22 @@ Status bad(const std::string& what) { return Status(Code::kBadTensor, what); }
 
 }  // namespace
 
-Result<Geometry> check_geometry(int64_t offset, std::span<const int64_t> sizes, std::span<const int64_t> strides) {
+Result<Geometry> check_geometry(int64_t offset, std::span<const int64_t> sizes,
+                                std::span<const int64_t> strides) {
   if (sizes.size() != strides.size()) {
-    return bad("the shape has " + std::to_string(sizes.size()) + " dimensions but there are " + std::to_string(strides.size()) + " strides");
+    return bad("the shape has " + std::to_string(sizes.size()) + " dimensions but there are " +
+               std::to_string(strides.size()) + " strides");
   }
   if (offset < 0) return bad("storage offset " + std::to_string(offset) + " is negative");
   Geometry geometry;
   bool empty = false;
   for (size_t i = 0; i < sizes.size(); ++i) {
-    if (sizes[i] < 0) return bad("dimension " + std::to_string(i) + " has negative size " + std::to_string(sizes[i]));
-    if (strides[i] < 0) return bad("dimension " + std::to_string(i) + " has negative stride " + std::to_string(strides[i]));
+    if (sizes[i] < 0)
+      return bad("dimension " + std::to_string(i) + " has negative size " +
+                 std::to_string(sizes[i]));
+    if (strides[i] < 0)
+      return bad("dimension " + std::to_string(i) + " has negative stride " +
+                 std::to_string(strides[i]));
     empty |= sizes[i] == 0;
   }
   geometry.contiguous = true;

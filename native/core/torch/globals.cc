@@ -14,7 +14,8 @@ struct Row {
 GlobalMeaning classify_storage(std::string_view module, std::string_view name) {
   if (!name.ends_with("Storage")) return {};
   name.remove_suffix(7);
-  const bool torch = module == "torch" || module == "torch.cuda" || module == "torch.storage" || module == "torch.xpu";
+  const bool torch = module == "torch" || module == "torch.cuda" || module == "torch.storage" ||
+                     module == "torch.xpu";
   if (!torch) return {};
   if (name == "Untyped" || name == "_Untyped") return {GlobalKind::kUntypedStorage, DType::kUInt8};
   if (name == "Typed" || name == "_Typed") return {GlobalKind::kInert, DType::kUInt8};
@@ -38,10 +39,13 @@ bool is_shell_dtype(std::string_view name) {
 }
 
 GlobalMeaning classify_torch_constant(std::string_view module, std::string_view name) {
+  // Named tuples of max, sort and the like: ((values...), {}).
+  if (module == "torch.return_types") return {GlobalKind::kSequence, DType::kUInt8};
   if (module != "torch") return {};
   if (auto dtype = dtype_by_name(name)) return {GlobalKind::kDType, *dtype};
   if (is_shell_dtype(name)) return {GlobalKind::kShellDType, DType::kUInt8};
-  if (name.starts_with("per_tensor_") || name.starts_with("per_channel_")) return {GlobalKind::kQScheme, DType::kUInt8};
+  if (name.starts_with("per_tensor_") || name.starts_with("per_channel_"))
+    return {GlobalKind::kQScheme, DType::kUInt8};
   return {};
 }
 
@@ -57,7 +61,8 @@ GlobalMeaning classify_global(std::string_view module, std::string_view name) {
     if (row.name == name && row.module == module) return {row.kind, DType::kUInt8};
   }
   for (auto rule : {classify_storage, classify_tensor_class, classify_torch_constant}) {
-    if (GlobalMeaning meaning = rule(module, name); meaning.kind != GlobalKind::kUnknown) return meaning;
+    if (GlobalMeaning meaning = rule(module, name); meaning.kind != GlobalKind::kUnknown)
+      return meaning;
   }
   return {};
 }
@@ -67,25 +72,40 @@ GlobalName python3_name(GlobalName global) {
     std::string_view module, name, module3, name3;  // an empty name stands for any
   };
   static constexpr Rename kRenames[] = {
-      {"__builtin__", "xrange", "builtins", "range"}, {"__builtin__", "unicode", "builtins", "str"},
-      {"__builtin__", "long", "builtins", "int"},     {"__builtin__", "unichr", "builtins", "chr"},
-      {"__builtin__", "intern", "sys", "intern"},     {"__builtin__", "reduce", "functools", "reduce"},
-      {"itertools", "izip", "builtins", "zip"},       {"itertools", "imap", "builtins", "map"},
+      {"__builtin__", "xrange", "builtins", "range"},
+      {"__builtin__", "unicode", "builtins", "str"},
+      {"__builtin__", "long", "builtins", "int"},
+      {"__builtin__", "unichr", "builtins", "chr"},
+      {"__builtin__", "intern", "sys", "intern"},
+      {"__builtin__", "reduce", "functools", "reduce"},
+      {"itertools", "izip", "builtins", "zip"},
+      {"itertools", "imap", "builtins", "map"},
       {"UserDict", "IterableUserDict", "collections", "UserDict"},
       {"UserList", "UserList", "collections", "UserList"},
-      {"__builtin__", "", "builtins", ""},            {"copy_reg", "", "copyreg", ""},
-      {"exceptions", "", "builtins", ""},             {"Queue", "", "queue", ""},
-      {"cPickle", "", "pickle", ""},                  {"SocketServer", "", "socketserver", ""},
-      {"ConfigParser", "", "configparser", ""},       {"repr", "", "reprlib", ""},
-      {"UserDict", "", "collections", ""},            {"UserString", "", "collections", ""},
-      {"whichdb", "", "dbm", ""},                     {"anydbm", "", "dbm", ""},
-      {"StringIO", "", "io", ""},                     {"cStringIO", "", "io", ""},
-      {"commands", "", "subprocess", ""},             {"urlparse", "", "urllib.parse", ""},
-      {"httplib", "", "http.client", ""},             {"urllib2", "", "urllib.request", ""},
-      {"thread", "", "_thread", ""},                  {"dummy_thread", "", "_dummy_thread", ""},
+      {"__builtin__", "", "builtins", ""},
+      {"copy_reg", "", "copyreg", ""},
+      {"exceptions", "", "builtins", ""},
+      {"Queue", "", "queue", ""},
+      {"cPickle", "", "pickle", ""},
+      {"SocketServer", "", "socketserver", ""},
+      {"ConfigParser", "", "configparser", ""},
+      {"repr", "", "reprlib", ""},
+      {"UserDict", "", "collections", ""},
+      {"UserString", "", "collections", ""},
+      {"whichdb", "", "dbm", ""},
+      {"anydbm", "", "dbm", ""},
+      {"StringIO", "", "io", ""},
+      {"cStringIO", "", "io", ""},
+      {"commands", "", "subprocess", ""},
+      {"urlparse", "", "urllib.parse", ""},
+      {"httplib", "", "http.client", ""},
+      {"urllib2", "", "urllib.request", ""},
+      {"thread", "", "_thread", ""},
+      {"dummy_thread", "", "_dummy_thread", ""},
   };
   for (const Rename& rename : kRenames) {
-    if (rename.module != global.module || (!rename.name.empty() && rename.name != global.name)) continue;
+    if (rename.module != global.module || (!rename.name.empty() && rename.name != global.name))
+      continue;
     return {rename.module3, rename.name.empty() ? global.name : rename.name3, global.offset};
   }
   return global;

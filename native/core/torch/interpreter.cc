@@ -5,7 +5,8 @@
 namespace torchmap {
 namespace {
 
-// Calls inside calls (a parameter around a tensor around a storage ...) go this deep at most; real files need 4.
+// Calls inside calls (a parameter around a tensor around a storage ...) go this deep at most; real
+// files need 4.
 constexpr uint32_t kMaxDepth = 32;
 
 void set_meaning(Node& node, Meaning meaning) { node.aux = static_cast<uint16_t>(meaning); }
@@ -31,7 +32,9 @@ GlobalMeaning Interpreter::meaning(NodeId id) {
   return meanings_[index];
 }
 
-Status Interpreter::wrong(std::string_view what) { return Status(Code::kBadTensor, std::string(what)); }
+Status Interpreter::wrong(std::string_view what) {
+  return Status(Code::kBadTensor, std::string(what));
+}
 
 void Interpreter::become(NodeId id, Foreign kind, uint32_t index) {
   Node& node = pool_[id];
@@ -53,9 +56,11 @@ Status Interpreter::resolve(NodeId id) {
   id = target(id);
   Node& node = pool_[id];
   if (node.tag != Tag::kCall && node.tag != Tag::kPersistent) return {};
-  if (static_cast<Meaning>(node.aux) == Meaning::kBusy) return wrong("a tensor is made from itself");
+  if (static_cast<Meaning>(node.aux) == Meaning::kBusy)
+    return wrong("a tensor is made from itself");
   if (static_cast<Meaning>(node.aux) != Meaning::kUnknown) return {};
-  if (depth_ == kMaxDepth) return wrong("calls are nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  if (depth_ == kMaxDepth)
+    return wrong("calls are nested deeper than " + std::to_string(kMaxDepth) + " levels");
   set_meaning(node, Meaning::kBusy);
   ++depth_;
   Status status;
@@ -75,7 +80,8 @@ Status Interpreter::resolve(NodeId id) {
   }
   --depth_;
   Node& after = pool_[id];
-  if ((after.tag == Tag::kCall || after.tag == Tag::kPersistent) && static_cast<Meaning>(after.aux) == Meaning::kBusy) {
+  if ((after.tag == Tag::kCall || after.tag == Tag::kPersistent) &&
+      static_cast<Meaning>(after.aux) == Meaning::kBusy) {
     set_meaning(after, status.ok() ? Meaning::kObject : Meaning::kSkipped);
   }
   return status;
@@ -93,7 +99,8 @@ Status Interpreter::resolve_call(NodeId id) {
     case GlobalKind::kUnknown:
     case GlobalKind::kInert:
       return {};
-    // The hot path of every modern checkpoint: no copy of the arguments, whose words do not move here.
+    // The hot path of every modern checkpoint: no copy of the arguments, whose words do not move
+    // here.
     case GlobalKind::kRebuildTensorV2:
     case GlobalKind::kRebuildTensor:
     case GlobalKind::kRebuildTensorV3: {
@@ -132,18 +139,21 @@ Status Interpreter::resolve_call(NodeId id) {
 Result<uint32_t> Interpreter::storage(NodeId id) {
   TRY(resolve(id));
   const Node& node = pool_[target(id)];
-  if (node.tag != Tag::kForeign || static_cast<Foreign>(node.flags) != Foreign::kStorage) return wrong("a tensor is made from a value that is no storage");
+  if (node.tag != Tag::kForeign || static_cast<Foreign>(node.flags) != Foreign::kStorage)
+    return wrong("a tensor is made from a value that is no storage");
   return node.a;
 }
 
 Result<uint32_t> Interpreter::tensor(NodeId id) {
   TRY(resolve(id));
   const Node& node = pool_[target(id)];
-  if (node.tag != Tag::kForeign || static_cast<Foreign>(node.flags) != Foreign::kTensor) return wrong("a tensor is made from a value that is no tensor");
+  if (node.tag != Tag::kForeign || static_cast<Foreign>(node.flags) != Foreign::kTensor)
+    return wrong("a tensor is made from a value that is no tensor");
   return node.a;
 }
 
-Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t> sizes, std::span<const int64_t> strides) {
+Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t> sizes,
+                                         std::span<const int64_t> strides) {
   TRY_ASSIGN(Geometry geometry, check_geometry(tensor.offset, sizes, strides));
   tensor.numel = geometry.numel;
   tensor.ndim = static_cast<uint32_t>(sizes.size());
@@ -153,12 +163,17 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
     tensor.device = storage.device;
     if (storage.place == StoragePlace::kNowhere) tensor.flags |= kMeta;
     const uint64_t have = storage.bytes;
-    const auto needed = checked_mul(packed_elements(tensor.dtype, geometry.extent), info(tensor.dtype).bytes);
-    if (geometry.numel > 0 && (!needed || *needed > have) && storage.place != StoragePlace::kNowhere) {
-      return wrong("the tensor needs " + (needed ? std::to_string(*needed) : std::string("more than 2^64")) + " bytes of storage '" +
-                   std::string(storage.key) + "', which has " + std::to_string(have));
+    const auto needed =
+        checked_mul(packed_elements(tensor.dtype, geometry.extent), info(tensor.dtype).bytes);
+    if (geometry.numel > 0 && (!needed || *needed > have) &&
+        storage.place != StoragePlace::kNowhere) {
+      return wrong("the tensor needs " +
+                   (needed ? std::to_string(*needed) : std::string("more than 2^64")) +
+                   " bytes of storage '" + std::string(storage.key) + "', which has " +
+                   std::to_string(have));
     }
-    // Bytes of an untyped storage have no order of their own; the first tensor over them says what they are.
+    // Bytes of an untyped storage have no order of their own; the first tensor over them says what
+    // they are.
     if (storage.untyped && storage.swap == 0) storage.swap = info(tensor.dtype).swap;
   }
   tensor.dims = static_cast<uint32_t>(catalog_.dims.size());
@@ -171,7 +186,8 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
   return static_cast<uint32_t>(catalog_.tensors.size() - 1);
 }
 
-Result<uint32_t> Interpreter::with_parts(Tensor tensor, std::span<const Part> parts, std::span<const int64_t> sizes,
+Result<uint32_t> Interpreter::with_parts(Tensor tensor, std::span<const Part> parts,
+                                         std::span<const int64_t> sizes,
                                          std::span<const int64_t> strides) {
   tensor.parts = static_cast<uint32_t>(catalog_.parts.size());
   tensor.part_count = static_cast<uint32_t>(parts.size());
@@ -181,7 +197,8 @@ Result<uint32_t> Interpreter::with_parts(Tensor tensor, std::span<const Part> pa
 
 Result<uint32_t> Interpreter::copy_of(uint32_t tensor, uint16_t set_flags, bool requires_grad) {
   Tensor copy = catalog_.tensors[tensor];
-  copy.flags = static_cast<uint16_t>((copy.flags & ~kRequiresGrad) | set_flags | (requires_grad ? kRequiresGrad : 0));
+  copy.flags = static_cast<uint16_t>((copy.flags & ~kRequiresGrad) | set_flags |
+                                     (requires_grad ? kRequiresGrad : 0));
   catalog_.tensors.push(copy);
   return static_cast<uint32_t>(catalog_.tensors.size() - 1);
 }

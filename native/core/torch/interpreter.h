@@ -1,9 +1,10 @@
-// Turns what the pickle asked for into values: calls of known globals become tensors, storages and plain
-// Python values; all other calls stay as they are, inert. Nothing is executed.
+// Turns what the pickle asked for into values: calls of known globals become tensors, storages and
+// plain Python values; all other calls stay as they are, inert. Nothing is executed.
 //
-// Works on demand, from the walk over the root, so that only what can be reached is looked at. A node
-// is rewritten in place once it is known: tensors to kForeign, values to their own tag, names for another
-// value to kAlias; a call that stays an object keeps its tag and gets a Meaning in `aux`.
+// Works on demand, from the walk over the root, so that only what can be reached is looked at. A
+// node is rewritten in place once it is known: tensors to kForeign, values to their own tag, names
+// for another value to kAlias; a call that stays an object keeps its tag and gets a Meaning in
+// `aux`.
 #pragma once
 
 #include <functional>
@@ -21,7 +22,7 @@ enum class Foreign : uint8_t { kTensor, kArray, kStorage, kComplex };
 // Node::aux of a kCall or kPersistent node.
 enum class Meaning : uint16_t {
   kUnknown,
-  kBusy,      // being looked at
+  kBusy,  // being looked at
   kObject,
   kMapping,   // entries: the arguments' pairs, then what SETITEMS added
   kSet,       // items of the first argument, then what ADDITEMS added
@@ -65,7 +66,8 @@ class Interpreter {
   Result<uint32_t> tensor(NodeId id);
 
   // Adds a strided tensor after checking its geometry against the storage.
-  Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes, std::span<const int64_t> strides);
+  Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes,
+                              std::span<const int64_t> strides);
 
   void set_nested_loader(NestedLoader loader) { load_nested_ = std::move(loader); }
 
@@ -83,9 +85,11 @@ class Interpreter {
   std::optional<std::vector<NodeId>> sequence(NodeId id);
   std::optional<std::vector<int64_t>> integers(NodeId id);
   std::optional<std::vector<double>> reals(NodeId id);
-  // The value of a string key in a dict or mapping, the last one given; nothing when it is not there.
+  // The value of a string key in a dict or mapping, the last one given; nothing when it is not
+  // there.
   std::optional<NodeId> entry(NodeId dict, std::string_view key);
-  // Calls visit(key, value) for each entry of a dict, or of a call that makes one; false for anything else.
+  // Calls visit(key, value) for each entry of a dict, or of a call that makes one; false for
+  // anything else.
   bool each_entry(NodeId dict, const std::function<void(NodeId, NodeId)>& visit);
 
  private:
@@ -93,7 +97,7 @@ class Interpreter {
 
   Status resolve_call(NodeId id);
   Status resolve_value(NodeId id, GlobalKind kind, Args args);       // values.cc
-  Status resolve_object(NodeId id, GlobalMeaning meant, Args args);    // rebuild_old.cc
+  Status resolve_object(NodeId id, GlobalMeaning meant, Args args);  // rebuild_old.cc
 
   // A tensor-making function of torch._utils and its arguments; `callable` names it in messages.
   Result<uint32_t> rebuild(GlobalKind kind, Args args, NodeId owner);
@@ -108,14 +112,15 @@ class Interpreter {
   Result<uint32_t> rebuild_wrapper(Args args);
   Result<uint32_t> rebuild_numpy(Args args);
   Result<uint32_t> rebuild_cpu(Args args);
-  Result<uint32_t> sparse_from(Layout layout, std::span<const std::pair<PartRole, NodeId>> parts, NodeId size,
-                               std::optional<bool> coalesced, bool requires_grad);
+  Result<uint32_t> sparse_from(Layout layout, std::span<const std::pair<PartRole, NodeId>> parts,
+                               NodeId size, std::optional<bool> coalesced, bool requires_grad);
   Result<uint32_t> state_tensor(GlobalMeaning meant, Args args, NodeId state);
   Status load_from_bytes(NodeId id, Args args);
 
-  Result<uint32_t> view(NodeId storage, DType dtype, bool has_dtype, NodeId offset, NodeId size, NodeId stride, uint16_t flags);
-  Result<uint32_t> with_parts(Tensor tensor, std::span<const Part> parts, std::span<const int64_t> sizes,
-                              std::span<const int64_t> strides);
+  Result<uint32_t> view(NodeId storage, DType dtype, bool has_dtype, NodeId offset, NodeId size,
+                        NodeId stride, uint16_t flags);
+  Result<uint32_t> with_parts(Tensor tensor, std::span<const Part> parts,
+                              std::span<const int64_t> sizes, std::span<const int64_t> strides);
   Result<uint32_t> copy_of(uint32_t tensor, uint16_t set_flags, bool requires_grad);
   Status read_metadata(NodeId metadata, uint16_t& flags);
   void attach_state(NodeId owner, NodeId state);
@@ -126,7 +131,8 @@ class Interpreter {
   Status numpy_scalar(NodeId id, Args args);
   Status numpy_frombuffer(NodeId id, Args args);
   Result<std::string> numpy_descriptor(NodeId dtype);
-  Status numpy_array(NodeId id, const std::string& descriptor, std::vector<int64_t> shape, bool fortran, NodeId data);
+  Status numpy_array(NodeId id, const std::string& descriptor, std::vector<int64_t> shape,
+                     bool fortran, NodeId data);
   Result<std::string_view> raw_bytes(NodeId id);
 
   void become(NodeId id, Foreign kind, uint32_t index);
@@ -137,7 +143,7 @@ class Interpreter {
   Pool& pool_;
   Catalog& catalog_;
   PersistentIds& persistent_;
-  const Limits& limits_;
+  const Limits limits_;
   std::vector<GlobalMeaning> meanings_;
   std::vector<bool> meaning_known_;
   NestedLoader load_nested_;

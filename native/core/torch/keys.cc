@@ -9,16 +9,6 @@ namespace {
 
 constexpr int kMaxKeyDepth = 4;  // tuples inside tuples
 
-void append_quoted(std::string& out, std::string_view text) {
-  const char quote = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"' : '\'';
-  out.push_back(quote);
-  for (char c : text) {
-    if (c == quote || c == '\\') out.push_back('\\');
-    out.push_back(c);
-  }
-  out.push_back(quote);
-}
-
 // Python's repr of a float: shortest digits, always with a point or an exponent.
 void append_real(std::string& out, double value) {
   char digits[32];
@@ -28,9 +18,9 @@ void append_real(std::string& out, double value) {
   if (text.find_first_of(".en") == std::string_view::npos) out += ".0";
 }
 
-void append(std::string& out, Interpreter& interpreter, NodeId id, int depth, bool quoted) {
+void append(std::string& out, Interpreter& interpreter, NodeId id, uint32_t position, int depth) {
   Pool& pool = interpreter.pool();
-  if (!interpreter.resolve(id).ok()) out += "?";
+  (void)interpreter.resolve(id);  // what cannot be resolved is named by its position
   id = interpreter.target(id);
   const Node& node = pool[id];
   switch (node.tag) {
@@ -48,17 +38,15 @@ void append(std::string& out, Interpreter& interpreter, NodeId id, int depth, bo
       return;
     case Tag::kStr: {
       const std::string_view text = node.text();
-      const std::string latin = (node.flags & kPython2) != 0 && !is_utf8(text) ? latin1_to_utf8(text) : std::string();
-      if (quoted) {
-        append_quoted(out, latin.empty() ? text : latin);
+      if ((node.flags & kPython2) != 0 && !is_utf8(text)) {
+        out += latin1_to_utf8(text);
       } else {
-        out += latin.empty() ? text : latin;
+        out += text;
       }
       return;
     }
     case Tag::kBytes:
-      out += "b";
-      append_quoted(out, latin1_to_utf8(node.text()));
+      out += latin1_to_utf8(node.text());
       return;
     case Tag::kTuple: {
       if (depth == kMaxKeyDepth) {
@@ -69,9 +57,9 @@ void append(std::string& out, Interpreter& interpreter, NodeId id, int depth, bo
       const std::vector<uint32_t> items(pool.tuple(id).begin(), pool.tuple(id).end());
       for (size_t i = 0; i < items.size(); ++i) {
         if (i > 0) out += ", ";
-        append(out, interpreter, items[i], depth + 1, true);
+        append(out, interpreter, items[i], static_cast<uint32_t>(i), depth + 1);
       }
-      out += items.size() == 1 ? ",)" : ")";
+      out += ")";
       return;
     }
     case Tag::kGlobal:
@@ -80,12 +68,14 @@ void append(std::string& out, Interpreter& interpreter, NodeId id, int depth, bo
       out += pool.globals[node.a].name;
       return;
     default:
-      out += "<key>";
+      out += "#" + std::to_string(position);
   }
 }
 
 }  // namespace
 
-void append_key(std::string& out, Interpreter& interpreter, NodeId key) { append(out, interpreter, key, 0, false); }
+void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t position) {
+  append(out, interpreter, key, position, 0);
+}
 
 }  // namespace torchmap

@@ -1,5 +1,6 @@
 // numpy arrays and scalars as pickled by numpy 1 and 2.
-// Source: numpy/core/src/multiarray/methods.c (array_reduce), descriptor.c (arraydescr_reduce), v1.24 and v2.4.
+// Source: numpy/core/src/multiarray/methods.c (array_reduce), descriptor.c (arraydescr_reduce),
+// v1.24 and v2.4.
 #include <bit>
 
 #include "core/text.h"
@@ -12,16 +13,19 @@ namespace {
 // The torch dtype of numpy's "f4" and the like.
 std::optional<DType> torch_dtype(std::string_view code) {
   static constexpr std::pair<std::string_view, DType> kCodes[] = {
-      {"f2", DType::kFloat16},   {"f4", DType::kFloat32},    {"f8", DType::kFloat64}, {"i1", DType::kInt8},   {"i2", DType::kInt16},
-      {"i4", DType::kInt32},     {"i8", DType::kInt64},      {"u1", DType::kUInt8},   {"u2", DType::kUInt16}, {"u4", DType::kUInt32},
-      {"u8", DType::kUInt64},    {"b1", DType::kBool},       {"c8", DType::kComplex64}, {"c16", DType::kComplex128}};
+      {"f2", DType::kFloat16},   {"f4", DType::kFloat32},    {"f8", DType::kFloat64},
+      {"i1", DType::kInt8},      {"i2", DType::kInt16},      {"i4", DType::kInt32},
+      {"i8", DType::kInt64},     {"u1", DType::kUInt8},      {"u2", DType::kUInt16},
+      {"u4", DType::kUInt32},    {"u8", DType::kUInt64},     {"b1", DType::kBool},
+      {"c8", DType::kComplex64}, {"c16", DType::kComplex128}};
   for (const auto& [name, dtype] : kCodes) {
     if (name == code) return dtype;
   }
   return std::nullopt;
 }
 
-// Bytes of one element of a descriptor such as "<U2" or "|S3": digits behind the kind; 0 when unknown.
+// Bytes of one element of a descriptor such as "<U2" or "|S3": digits behind the kind; 0 when
+// unknown.
 uint64_t element_bytes(std::string_view descriptor) {
   uint64_t digits = 0;
   for (char c : descriptor.substr(2)) {
@@ -41,14 +45,17 @@ Result<std::string_view> Interpreter::raw_bytes(NodeId id) {
   if (node.tag != Tag::kStr) return wrong("there are no bytes where some are needed");
   if ((node.flags & kPython2) != 0) return node.text();
   std::string bytes;
-  if (!utf8_to_latin1(node.text(), bytes)) return wrong("bytes are written as text that is not Latin-1");
+  if (!utf8_to_latin1(node.text(), bytes))
+    return wrong("bytes are written as text that is not Latin-1");
   return pool_.keep(std::move(bytes));
 }
 
-// numpy.dtype('f4', False, True) with state (3, '<', subdtype, names, fields, itemsize, alignment, flags[, metadata]).
+// numpy.dtype('f4', False, True) with state (3, '<', subdtype, names, fields, itemsize, alignment,
+// flags[, metadata]).
 Result<std::string> Interpreter::numpy_descriptor(NodeId id) {
   id = target(id);
-  if (pool_[id].tag != Tag::kCall || meaning(pool_[id].a).kind != GlobalKind::kNumpyDtype) return wrong("a numpy dtype is no numpy.dtype");
+  if (pool_[id].tag != Tag::kCall || meaning(pool_[id].a).kind != GlobalKind::kNumpyDtype)
+    return wrong("a numpy dtype is no numpy.dtype");
   const auto args = sequence(pool_[id].b);
   const auto code = args && !args->empty() ? text((*args)[0]) : std::nullopt;
   if (!code || code->empty()) return wrong("a numpy dtype has no type code");
@@ -59,7 +66,8 @@ Result<std::string> Interpreter::numpy_descriptor(NodeId id) {
     const auto state = sequence(states.back());
     if (state && state->size() > 1) order = text((*state)[1]).value_or("|");
     // datetime64 and timedelta64: (metadata, (unit, count, ...)).
-    if (const auto meta = state && state->size() > 8 ? sequence((*state)[8]) : std::nullopt; meta && meta->size() == 2) {
+    if (const auto meta = state && state->size() > 8 ? sequence((*state)[8]) : std::nullopt;
+        meta && meta->size() == 2) {
       if (const auto parts = sequence((*meta)[1]); parts && !parts->empty()) {
         auto name = raw_bytes((*parts)[0]);
         if (name.ok()) unit = "[" + std::string(*name) + "]";
@@ -70,7 +78,8 @@ Result<std::string> Interpreter::numpy_descriptor(NodeId id) {
   return std::string(order) + std::string(*code == "O8" || *code == "O4" ? "O" : *code) + unit;
 }
 
-Status Interpreter::numpy_array(NodeId id, const std::string& descriptor, std::vector<int64_t> shape, bool fortran, NodeId data) {
+Status Interpreter::numpy_array(NodeId id, const std::string& descriptor,
+                                std::vector<int64_t> shape, bool fortran, NodeId data) {
   NdArray array;
   array.dtype = descriptor;
   array.fortran = fortran;
@@ -89,8 +98,9 @@ Status Interpreter::numpy_array(NodeId id, const std::string& descriptor, std::v
     const uint64_t bytes = dtype ? info(*dtype).bytes : element_bytes(descriptor);
     const auto needed = checked_mul(numel, bytes);
     if (!needed || *needed != array.bytes.size()) {
-      return wrong("a numpy array of " + std::to_string(numel) + " elements of " + std::to_string(bytes) + " bytes has " +
-                   std::to_string(array.bytes.size()) + " bytes");
+      return wrong("a numpy array of " + std::to_string(numel) + " elements of " +
+                   std::to_string(bytes) + " bytes has " + std::to_string(array.bytes.size()) +
+                   " bytes");
     }
     if (dtype) {
       Storage storage;
@@ -126,11 +136,13 @@ Status Interpreter::numpy_reconstruct(NodeId id) {
   const std::vector<uint32_t> states = pool_.list(pool_.extra(id).states);
   const auto state = states.empty() ? std::nullopt : sequence(states.back());
   if (!state || state->size() < 5) return {};
-  const size_t skip = state->size() == 5 ? 1 : state->size() - 4;  // very old arrays have no version in front
+  const size_t skip =
+      state->size() == 5 ? 1 : state->size() - 4;  // very old arrays have no version in front
   const auto shape = integers((*state)[skip]);
   if (!shape) return wrong("the shape of a numpy array is no tuple of integers");
   TRY_ASSIGN(const std::string descriptor, numpy_descriptor((*state)[skip + 1]));
-  return numpy_array(id, descriptor, *shape, boolean((*state)[skip + 2]).value_or(false), (*state)[skip + 3]);
+  return numpy_array(id, descriptor, *shape, boolean((*state)[skip + 2]).value_or(false),
+                     (*state)[skip + 3]);
 }
 
 // _frombuffer(buffer, dtype, shape, order)
@@ -154,7 +166,8 @@ Status Interpreter::numpy_scalar(NodeId id, Args args) {
   TRY_ASSIGN(const std::string_view raw, raw_bytes(args[1]));
   const auto dtype = torch_dtype(std::string_view(descriptor).substr(1));
   if (!dtype || raw.size() != info(*dtype).bytes) {
-    return numpy_array(id, descriptor, {}, false, args[1]);  // strings, dates: an array without dimensions
+    return numpy_array(id, descriptor, {}, false,
+                       args[1]);  // strings, dates: an array without dimensions
   }
   char bytes[16];
   std::memcpy(bytes, raw.data(), raw.size());

@@ -6,7 +6,8 @@ namespace torchmap {
 namespace {
 
 Status too_few(std::string_view function, size_t needed, size_t given) {
-  return Status(Code::kBadTensor, std::string(function) + " needs " + std::to_string(needed) + " arguments but was given " + std::to_string(given));
+  return Status(Code::kBadTensor, std::string(function) + " needs " + std::to_string(needed) +
+                                      " arguments but was given " + std::to_string(given));
 }
 
 }  // namespace
@@ -43,7 +44,8 @@ Result<uint32_t> Interpreter::rebuild(GlobalKind kind, Args args, NodeId owner) 
   }
 }
 
-// A metadata dict holds only {'conj': True} and {'neg': True}; TorchScript wraps it in restore_type_tag.
+// A metadata dict holds only {'conj': True} and {'neg': True}; TorchScript wraps it in
+// restore_type_tag.
 Status Interpreter::read_metadata(NodeId metadata, uint16_t& flags) {
   TRY(resolve(metadata));
   if (is_none(metadata)) return {};
@@ -57,12 +59,13 @@ Status Interpreter::read_metadata(NodeId metadata, uint16_t& flags) {
       flags |= *name == "conj" ? kConjugate : kNegative;
     }
   });
-  if (!is_dict || !known) return wrong("the tensor's metadata is none that torch writes (conj, neg)");
+  if (!is_dict || !known)
+    return wrong("the tensor's metadata is none that torch writes (conj, neg)");
   return {};
 }
 
-Result<uint32_t> Interpreter::view(NodeId storage_node, DType dtype, bool has_dtype, NodeId offset, NodeId size, NodeId stride,
-                                   uint16_t flags) {
+Result<uint32_t> Interpreter::view(NodeId storage_node, DType dtype, bool has_dtype, NodeId offset,
+                                   NodeId size, NodeId stride, uint16_t flags) {
   TRY_ASSIGN(const uint32_t index, storage(storage_node));
   const auto start = integer(offset);
   if (!start) return wrong("the storage offset is no integer");
@@ -77,10 +80,13 @@ Result<uint32_t> Interpreter::view(NodeId storage_node, DType dtype, bool has_dt
 }
 
 // _rebuild_tensor(storage, storage_offset, size, stride)
-// _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks[, metadata])
-// _rebuild_tensor_v3(storage, storage_offset, size, stride, requires_grad, backward_hooks, dtype[, metadata])
+// _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks[,
+// metadata]) _rebuild_tensor_v3(storage, storage_offset, size, stride, requires_grad,
+// backward_hooks, dtype[, metadata])
 Result<uint32_t> Interpreter::rebuild_dense(GlobalKind kind, Args args) {
-  const size_t needed = kind == GlobalKind::kRebuildTensor ? 4 : kind == GlobalKind::kRebuildTensorV2 ? 5 : 7;
+  const size_t needed = kind == GlobalKind::kRebuildTensor     ? 4
+                        : kind == GlobalKind::kRebuildTensorV2 ? 5
+                                                               : 7;
   if (args.size() < needed) return too_few("_rebuild_tensor", needed, args.size());
   uint16_t flags = 0;
   if (args.size() > 4 && boolean(args[4]).value_or(false)) flags |= kRequiresGrad;
@@ -88,7 +94,8 @@ Result<uint32_t> Interpreter::rebuild_dense(GlobalKind kind, Args args) {
   const bool has_dtype = kind == GlobalKind::kRebuildTensorV3;
   if (has_dtype) {
     const GlobalMeaning meant = meaning(args[6]);
-    if (meant.kind != GlobalKind::kDType) return Status(Code::kUnsupportedDtype, "the tensor's dtype is none this version knows");
+    if (meant.kind != GlobalKind::kDType)
+      return Status(Code::kUnsupportedDtype, "the tensor's dtype is none this version knows");
     dtype = meant.dtype;
   }
   const size_t metadata = has_dtype ? 7 : 6;
@@ -100,7 +107,8 @@ Result<uint32_t> Interpreter::rebuild_dense(GlobalKind kind, Args args) {
 Result<uint32_t> Interpreter::rebuild_parameter(GlobalKind kind, Args args, NodeId owner) {
   if (args.size() < 2) return too_few("_rebuild_parameter", 2, args.size());
   TRY_ASSIGN(const uint32_t data, tensor(args[0]));
-  if (kind == GlobalKind::kRebuildParameterWithState && args.size() > 3) attach_state(owner, args[3]);
+  if (kind == GlobalKind::kRebuildParameterWithState && args.size() > 3)
+    attach_state(owner, args[3]);
   // Attributes of the inner tensor belong to the parameter around it.
   const NodeId inner = target(args[0]);
   if (inner != owner) {
@@ -109,11 +117,13 @@ Result<uint32_t> Interpreter::rebuild_parameter(GlobalKind kind, Args args, Node
   return copy_of(data, kIsParameter, boolean(args[1]).value_or(true));
 }
 
-// _rebuild_qtensor(storage, storage_offset, size, stride, quantizer_params, requires_grad, backward_hooks)
+// _rebuild_qtensor(storage, storage_offset, size, stride, quantizer_params, requires_grad,
+// backward_hooks)
 Result<uint32_t> Interpreter::rebuild_quantized(Args args) {
   if (args.size() < 6) return too_few("_rebuild_qtensor", 6, args.size());
   const auto params = sequence(args[4]);
-  if (!params || params->size() < 3) return wrong("the quantizer's parameters are no tuple of 3 or 4");
+  if (!params || params->size() < 3)
+    return wrong("the quantizer's parameters are no tuple of 3 or 4");
   const NodeId scheme_node = target((*params)[0]);
   if (pool_[scheme_node].tag != Tag::kGlobal) return wrong("the quantisation scheme is no global");
   const std::string_view scheme = pool_.globals[pool_[scheme_node].a].name;
@@ -123,11 +133,13 @@ Result<uint32_t> Interpreter::rebuild_quantized(Args args) {
   if (per_tensor) {
     const auto scale = real((*params)[1]), zero_point = real((*params)[2]);
     if (!scale || !zero_point) return wrong("scale or zero point is no number");
-    quantizer.scheme = scheme == "per_tensor_affine" ? QScheme::kPerTensorAffine : QScheme::kPerTensorSymmetric;
+    quantizer.scheme =
+        scheme == "per_tensor_affine" ? QScheme::kPerTensorAffine : QScheme::kPerTensorSymmetric;
     quantizer.scale = *scale;
     quantizer.zero_point = *zero_point;
   } else if (scheme.starts_with("per_channel_")) {
-    quantizer.scheme = scheme == "per_channel_symmetric" ? QScheme::kPerChannelSymmetric : QScheme::kPerChannelAffine;
+    quantizer.scheme = scheme == "per_channel_symmetric" ? QScheme::kPerChannelSymmetric
+                                                         : QScheme::kPerChannelAffine;
     const auto axis = params->size() > 3 ? integer((*params)[3]) : std::nullopt;
     if (!axis || *axis < 0) return wrong("the quantisation axis is no dimension");
     quantizer.axis = static_cast<uint32_t>(std::min<int64_t>(*axis, UINT32_MAX));
@@ -138,25 +150,36 @@ Result<uint32_t> Interpreter::rebuild_quantized(Args args) {
     } else {
       TRY_ASSIGN(const uint32_t scale, tensor((*params)[1]));
       TRY_ASSIGN(const uint32_t zero, tensor((*params)[2]));
-      // torch writes per_channel_affine for float_qparams too; floating zero points tell them apart.
-      if (info(catalog_.tensors[zero].dtype).kind == DTypeKind::kFloat) quantizer.scheme = QScheme::kPerChannelFloatQParams;
+      // torch writes per_channel_affine for float_qparams too; floating zero points tell them
+      // apart.
+      if (info(catalog_.tensors[zero].dtype).kind == DTypeKind::kFloat)
+        quantizer.scheme = QScheme::kPerChannelFloatQParams;
       parts = {{PartRole::kScales, scale}, {PartRole::kZeroPoints, zero}};
     }
   } else {
-    return Status(Code::kUnsupportedLayout, "quantisation scheme '" + std::string(scheme) + "' is unknown").about(scheme);
+    return Status(Code::kUnsupportedLayout,
+                  "quantisation scheme '" + std::string(scheme) + "' is unknown")
+        .about(scheme);
   }
 
-  TRY_ASSIGN(const uint32_t plain,
-             view(args[0], DType::kUInt8, false, args[1], args[2], args[3], boolean(args[5]).value_or(false) ? kRequiresGrad : 0));
+  TRY_ASSIGN(const uint32_t plain, view(args[0], DType::kUInt8, false, args[1], args[2], args[3],
+                                        boolean(args[5]).value_or(false) ? kRequiresGrad : 0));
   Tensor& tensor = catalog_.tensors[plain];
-  if (info(tensor.dtype).kind != DTypeKind::kQuantized) return wrong("a quantised tensor lies on a storage of another kind");
+  if (info(tensor.dtype).kind != DTypeKind::kQuantized)
+    return wrong("a quantised tensor lies on a storage of another kind");
   if (!per_tensor) {
-    const uint64_t channels = quantizer.axis < tensor.ndim ? static_cast<uint64_t>(catalog_.sizes(tensor)[quantizer.axis]) : UINT64_MAX;
-    const uint64_t scales = parts.empty() ? quantizer.scales.size() : catalog_.tensors[parts[0].tensor].numel;
-    const uint64_t zeros = parts.empty() ? quantizer.zero_points.size() : catalog_.tensors[parts[1].tensor].numel;
+    const uint64_t channels = quantizer.axis < tensor.ndim
+                                  ? static_cast<uint64_t>(catalog_.sizes(tensor)[quantizer.axis])
+                                  : UINT64_MAX;
+    const uint64_t scales =
+        parts.empty() ? quantizer.scales.size() : catalog_.tensors[parts[0].tensor].numel;
+    const uint64_t zeros =
+        parts.empty() ? quantizer.zero_points.size() : catalog_.tensors[parts[1].tensor].numel;
     if (scales != channels || zeros != channels) {
-      return wrong("axis " + std::to_string(quantizer.axis) + " has " + (channels == UINT64_MAX ? "no size" : std::to_string(channels) + " channels") + " but there are " +
-                   std::to_string(scales) + " scales and " + std::to_string(zeros) + " zero points");
+      return wrong("axis " + std::to_string(quantizer.axis) + " has " +
+                   (channels == UINT64_MAX ? "no size" : std::to_string(channels) + " channels") +
+                   " but there are " + std::to_string(scales) + " scales and " +
+                   std::to_string(zeros) + " zero points");
     }
   }
   tensor.quantizer = static_cast<uint32_t>(catalog_.quantizers.size());
@@ -173,7 +196,8 @@ Result<uint32_t> Interpreter::rebuild_from_type(Args args, NodeId owner) {
   const GlobalMeaning function = meaning(args[0]);
   const NodeId inner = target(args[2]);
   if (pool_[inner].tag != Tag::kTuple) return wrong("_rebuild_from_type has no tuple of arguments");
-  if (function.kind < GlobalKind::kRebuildTensor || function.kind > GlobalKind::kRebuildFromType) return kNoIndex;
+  if (function.kind < GlobalKind::kRebuildTensor || function.kind > GlobalKind::kRebuildFromType)
+    return kNoIndex;
   if (++depth_ > 32) {
     --depth_;
     return wrong("_rebuild_from_type is nested too deep");

@@ -1,5 +1,5 @@
-// The rebuild functions of tensors that are not one strided view: sparse, nested, jagged, meta, wrappers.
-// Source: torch/_utils.py and torch/nested/_internal/nested_tensor.py, v1.13 and v2.13;
+// The rebuild functions of tensors that are not one strided view: sparse, nested, jagged, meta,
+// wrappers. Source: torch/_utils.py and torch/nested/_internal/nested_tensor.py, v1.13 and v2.13;
 // torch/csrc/jit/serialization/pickler.cpp for the C++ forms.
 #include "core/torch/geometry.h"
 #include "core/torch/interpreter.h"
@@ -15,12 +15,16 @@ std::optional<Layout> layout_by_name(std::string_view name) {
   return std::nullopt;
 }
 
-bool is_row_compressed(Layout layout) { return layout == Layout::kSparseCsr || layout == Layout::kSparseBsr; }
+bool is_row_compressed(Layout layout) {
+  return layout == Layout::kSparseCsr || layout == Layout::kSparseBsr;
+}
 
 }  // namespace
 
-Result<uint32_t> Interpreter::sparse_from(Layout layout, std::span<const std::pair<PartRole, NodeId>> parts, NodeId size,
-                                          std::optional<bool> coalesced, bool requires_grad) {
+Result<uint32_t> Interpreter::sparse_from(Layout layout,
+                                          std::span<const std::pair<PartRole, NodeId>> parts,
+                                          NodeId size, std::optional<bool> coalesced,
+                                          bool requires_grad) {
   const auto sizes = integers(size);
   if (!sizes) return wrong("the size of a sparse tensor is no tuple of integers");
   std::vector<Part> rows;
@@ -54,11 +58,16 @@ Result<uint32_t> Interpreter::rebuild_sparse(Args args) {
     if (args.size() < 6) return wrong("_rebuild_sparse_tensor of C++ needs 6 arguments");
     const bool requires_grad = boolean(args[2]).value_or(false);
     if (*number == 1) {
-      const std::pair<PartRole, NodeId> coo[] = {{PartRole::kIndices, args[3]}, {PartRole::kValues, args[4]}};
+      const std::pair<PartRole, NodeId> coo[] = {{PartRole::kIndices, args[3]},
+                                                 {PartRole::kValues, args[4]}};
       return sparse_from(Layout::kSparseCoo, coo, args[1], std::nullopt, requires_grad);
     }
-    if (*number != 2 || args.size() < 7) return Status(Code::kUnsupportedLayout, "sparse layout " + std::to_string(*number) + " of C++ is unknown");
-    const std::pair<PartRole, NodeId> csr[] = {{PartRole::kCrowIndices, args[3]}, {PartRole::kColIndices, args[4]}, {PartRole::kValues, args[5]}};
+    if (*number != 2 || args.size() < 7)
+      return Status(Code::kUnsupportedLayout,
+                    "sparse layout " + std::to_string(*number) + " of C++ is unknown");
+    const std::pair<PartRole, NodeId> csr[] = {{PartRole::kCrowIndices, args[3]},
+                                               {PartRole::kColIndices, args[4]},
+                                               {PartRole::kValues, args[5]}};
     return sparse_from(Layout::kSparseCsr, csr, args[1], std::nullopt, requires_grad);
   }
   const auto name = text(args[0]);
@@ -67,28 +76,35 @@ Result<uint32_t> Interpreter::rebuild_sparse(Args args) {
   if (!layout || !data) return wrong("_rebuild_sparse_tensor has no layout or no data");
   if (*layout == Layout::kSparseCoo) {
     if (data->size() < 3) return wrong("a sparse COO tensor needs indices, values and size");
-    const std::pair<PartRole, NodeId> coo[] = {{PartRole::kIndices, (*data)[0]}, {PartRole::kValues, (*data)[1]}};
+    const std::pair<PartRole, NodeId> coo[] = {{PartRole::kIndices, (*data)[0]},
+                                               {PartRole::kValues, (*data)[1]}};
     const auto coalesced = data->size() > 3 ? boolean((*data)[3]) : std::nullopt;
     return sparse_from(*layout, coo, (*data)[2], coalesced, false);
   }
   if (*layout < Layout::kSparseCsr || *layout > Layout::kSparseBsc || *layout == Layout::kMkldnn) {
-    return Status(Code::kUnsupportedLayout, "layout '" + std::string(*name) + "' is none of the sparse ones").about(*name);
+    return Status(Code::kUnsupportedLayout,
+                  "layout '" + std::string(*name) + "' is none of the sparse ones")
+        .about(*name);
   }
-  if (data->size() < 4) return wrong("a compressed sparse tensor needs two indices, values and size");
+  if (data->size() < 4)
+    return wrong("a compressed sparse tensor needs two indices, values and size");
   const bool rows = is_row_compressed(*layout);
-  const std::pair<PartRole, NodeId> parts[] = {{rows ? PartRole::kCrowIndices : PartRole::kCcolIndices, (*data)[0]},
-                                               {rows ? PartRole::kColIndices : PartRole::kRowIndices, (*data)[1]},
-                                               {PartRole::kValues, (*data)[2]}};
+  const std::pair<PartRole, NodeId> parts[] = {
+      {rows ? PartRole::kCrowIndices : PartRole::kCcolIndices, (*data)[0]},
+      {rows ? PartRole::kColIndices : PartRole::kRowIndices, (*data)[1]},
+      {PartRole::kValues, (*data)[2]}};
   return sparse_from(*layout, parts, (*data)[3], std::nullopt, false);
 }
 
-// _rebuild_nested_tensor(buffer, sizes, strides, storage_offsets): offsets are a tensor, or a list in old files.
+// _rebuild_nested_tensor(buffer, sizes, strides, storage_offsets): offsets are a tensor, or a list
+// in old files.
 Result<uint32_t> Interpreter::rebuild_nested(Args args) {
   if (args.size() < 4) return wrong("_rebuild_nested_tensor needs 4 arguments");
   TRY_ASSIGN(const uint32_t values, tensor(args[0]));
   TRY_ASSIGN(const uint32_t sizes, tensor(args[1]));
   TRY_ASSIGN(const uint32_t strides, tensor(args[2]));
-  std::vector<Part> parts = {{PartRole::kValues, values}, {PartRole::kSizes, sizes}, {PartRole::kStrides, strides}};
+  std::vector<Part> parts = {
+      {PartRole::kValues, values}, {PartRole::kSizes, sizes}, {PartRole::kStrides, strides}};
   Tensor tensor = catalog_.tensors[values];
   if (const auto list = reals(args[3])) {
     Quantizer offsets;  // the one table of plain number lists
@@ -99,9 +115,11 @@ Result<uint32_t> Interpreter::rebuild_nested(Args args) {
     TRY_ASSIGN(const uint32_t offsets, this->tensor(args[3]));
     parts.push_back({PartRole::kOffsets, offsets});
   }
-  // The shape of a nested tensor is ragged: as a whole it is its flat buffer, its parts say how to cut it.
+  // The shape of a nested tensor is ragged: as a whole it is its flat buffer, its parts say how to
+  // cut it.
   const std::vector<int64_t> shape(catalog_.sizes(tensor), catalog_.sizes(tensor) + tensor.ndim);
-  const std::vector<int64_t> stride(catalog_.strides(tensor), catalog_.strides(tensor) + tensor.ndim);
+  const std::vector<int64_t> stride(catalog_.strides(tensor),
+                                    catalog_.strides(tensor) + tensor.ndim);
   return with_parts(tensor, parts, shape, stride);
 }
 
@@ -110,7 +128,8 @@ Result<uint32_t> Interpreter::rebuild_jagged(Args args) {
   if (args.empty()) return wrong("_rebuild_njt needs its dict of attributes");
   TRY(resolve(args[0]));
   const NodeId dict = args[0];
-  const auto values = entry(dict, "values"), offsets = entry(dict, "offsets"), lengths = entry(dict, "lengths");
+  const auto values = entry(dict, "values"), offsets = entry(dict, "offsets"),
+             lengths = entry(dict, "lengths");
   if (!values || !offsets) return wrong("a jagged tensor needs values and offsets");
   TRY_ASSIGN(const uint32_t data, tensor(*values));
   TRY_ASSIGN(const uint32_t cuts, tensor(*offsets));
@@ -124,7 +143,8 @@ Result<uint32_t> Interpreter::rebuild_jagged(Args args) {
   const auto requires_grad = entry(dict, "requires_grad");
   if (requires_grad && boolean(*requires_grad).value_or(false)) tensor.flags |= kRequiresGrad;
   const std::vector<int64_t> shape(catalog_.sizes(tensor), catalog_.sizes(tensor) + tensor.ndim);
-  const std::vector<int64_t> stride(catalog_.strides(tensor), catalog_.strides(tensor) + tensor.ndim);
+  const std::vector<int64_t> stride(catalog_.strides(tensor),
+                                    catalog_.strides(tensor) + tensor.ndim);
   return with_parts(tensor, parts, shape, stride);
 }
 
@@ -132,7 +152,8 @@ Result<uint32_t> Interpreter::rebuild_jagged(Args args) {
 Result<uint32_t> Interpreter::rebuild_meta(Args args) {
   if (args.size() < 4) return wrong("_rebuild_meta_tensor_no_storage needs 4 arguments");
   const GlobalMeaning meant = meaning(args[0]);
-  if (meant.kind != GlobalKind::kDType) return Status(Code::kUnsupportedDtype, "the tensor's dtype is none this version knows");
+  if (meant.kind != GlobalKind::kDType)
+    return Status(Code::kUnsupportedDtype, "the tensor's dtype is none this version knows");
   const auto sizes = integers(args[1]), strides = integers(args[2]);
   if (!sizes || !strides) return wrong("the shape or the stride is no tuple of integers");
   Tensor tensor;
@@ -143,14 +164,17 @@ Result<uint32_t> Interpreter::rebuild_meta(Args args) {
   return add_tensor(tensor, *sizes, *strides);
 }
 
-// _rebuild_wrapper_subclass(cls, dtype, size, stride, storage_offset, layout, device, requires_grad)
+// _rebuild_wrapper_subclass(cls, dtype, size, stride, storage_offset, layout, device,
+// requires_grad)
 Result<uint32_t> Interpreter::rebuild_wrapper(Args args) {
   if (args.size() < 8) return wrong("_rebuild_wrapper_subclass needs 8 arguments");
   const GlobalMeaning meant = meaning(args[1]);
-  if (meant.kind != GlobalKind::kDType) return Status(Code::kUnsupportedDtype, "the tensor's dtype is none this version knows");
+  if (meant.kind != GlobalKind::kDType)
+    return Status(Code::kUnsupportedDtype, "the tensor's dtype is none this version knows");
   const auto sizes = integers(args[2]), strides = integers(args[3]);
   const auto offset = integer(args[4]);
-  if (!sizes || !strides || !offset) return wrong("the shape, stride or offset is none of integers");
+  if (!sizes || !strides || !offset)
+    return wrong("the shape, stride or offset is none of integers");
   TRY(resolve(args[5]));
   TRY(resolve(args[6]));
   Tensor tensor;
@@ -169,9 +193,12 @@ Result<uint32_t> Interpreter::rebuild_numpy(Args args) {
   if (args.size() < 4) return wrong("_rebuild_device_tensor_from_numpy needs 4 arguments");
   TRY(resolve(args[0]));
   const Node array = pool_[target(args[0])];
-  if (array.tag != Tag::kForeign || static_cast<Foreign>(array.flags) != Foreign::kArray) return wrong("a device tensor is made from a value that is no numpy array");
+  if (array.tag != Tag::kForeign || static_cast<Foreign>(array.flags) != Foreign::kArray)
+    return wrong("a device tensor is made from a value that is no numpy array");
   const uint32_t source = catalog_.arrays[array.a].tensor;
-  if (source == kNoIndex) return Status(Code::kUnsupportedDtype, "numpy dtype '" + catalog_.arrays[array.a].dtype + "' has no torch dtype");
+  if (source == kNoIndex)
+    return Status(Code::kUnsupportedDtype,
+                  "numpy dtype '" + catalog_.arrays[array.a].dtype + "' has no torch dtype");
   TRY_ASSIGN(const uint32_t made, copy_of(source, 0, boolean(args[3]).value_or(false)));
   // bfloat16 travels as float32 (torch/_tensor.py, _reduce_ex_internal); the values are the same.
   if (const auto device = text(args[2])) catalog_.tensors[made].device = catalog_.device(*device);

@@ -4,14 +4,17 @@ namespace torchmap {
 namespace {
 
 // Keys under which tools keep the weights beside other things, commonest first.
-// Sources: Lightning, torchvision references, timm, ESPnet, BasicSR, fairseq, DeepSpeed, ultralytics.
-constexpr std::string_view kWrappers[] = {"state_dict", "model_state_dict", "model",  "module",    "net",        "network",   "params_ema",
-                                          "params",     "model_state",      "weights", "ema",       "state",      "generator", "checkpoint"};
+// Sources: Lightning, torchvision references, timm, ESPnet, BasicSR, fairseq, DeepSpeed,
+// ultralytics.
+constexpr std::string_view kWrappers[] = {
+    "state_dict", "model_state_dict", "model",   "module", "net",   "network",   "params_ema",
+    "params",     "model_state",      "weights", "ema",    "state", "generator", "checkpoint"};
 constexpr int kMaxWrappers = 4;  // {'checkpoint': {'model': {'state_dict': ...}}}
 
 bool is_mapping(Interpreter& interpreter, NodeId id) {
   const Node& node = interpreter.pool()[id];
-  return node.tag == Tag::kDict || (node.tag == Tag::kCall && static_cast<Meaning>(node.aux) == Meaning::kMapping);
+  return node.tag == Tag::kDict ||
+         (node.tag == Tag::kCall && static_cast<Meaning>(node.aux) == Meaning::kMapping);
 }
 
 bool is_tensor(Interpreter& interpreter, NodeId id) {
@@ -20,7 +23,8 @@ bool is_tensor(Interpreter& interpreter, NodeId id) {
   return node.tag == Tag::kForeign && static_cast<Foreign>(node.flags) == Foreign::kTensor;
 }
 
-// Whether the value can be the weights: a module, or a mapping with at least one tensor or mapping in it.
+// Whether the value can be the weights: a module, or a mapping with at least one tensor or mapping
+// in it.
 bool may_hold_weights(Interpreter& interpreter, NodeId id) {
   if (!interpreter.resolve(id).ok()) return false;
   id = interpreter.target(id);
@@ -30,7 +34,8 @@ bool may_hold_weights(Interpreter& interpreter, NodeId id) {
   interpreter.each_entry(id, [&](NodeId, NodeId value) {
     if (found) return;
     found = is_tensor(interpreter, value) || is_mapping(interpreter, interpreter.target(value)) ||
-            (interpreter.pool()[interpreter.target(value)].tag == Tag::kCall && module_state(interpreter, value));
+            (interpreter.pool()[interpreter.target(value)].tag == Tag::kCall &&
+             module_state(interpreter, value));
   });
   return found;
 }
@@ -53,20 +58,23 @@ NodeId find_weights(Interpreter& interpreter, NodeId root) {
   return root;
 }
 
-// The child whose key is a prefix of `path` up to a dot or its end; keys may hold dots, the longest one wins.
+// The child whose key is a prefix of `path` up to a dot or its end; keys may hold dots, the longest
+// one wins.
 std::optional<NodeId> descend(Interpreter& interpreter, NodeId node, std::string_view& path) {
   std::optional<NodeId> best;
   size_t best_length = 0;
   const auto offer = [&](std::string_view key, NodeId value) {
-    const bool matches = path.starts_with(key) && (path.size() == key.size() || path[key.size()] == '.');
+    const bool matches =
+        path.starts_with(key) && (path.size() == key.size() || path[key.size()] == '.');
     if (!matches || (best && key.size() <= best_length)) return;
     best = value;
     best_length = key.size();
   };
   const auto offer_entries = [&](NodeId dict) {
+    uint32_t position = 0;
     interpreter.each_entry(dict, [&](NodeId key, NodeId value) {
       std::string text;
-      append_key(text, interpreter, key);
+      append_key(text, interpreter, key, position++);
       offer(text, value);
     });
   };
@@ -84,14 +92,18 @@ std::optional<NodeId> descend(Interpreter& interpreter, NodeId node, std::string
 
 }  // namespace
 
-Status state_dict(Interpreter& interpreter, NodeId root, std::optional<std::string_view> from, Names& names) {
+Status state_dict(Interpreter& interpreter, NodeId root, std::optional<std::string_view> from,
+                  Names& names) {
   NodeId branch = root;
   if (from) {
     std::string_view left = *from;
     while (!left.empty()) {
       TRY(interpreter.resolve(branch));
       const auto next = descend(interpreter, interpreter.target(branch), left);
-      if (!next) return Status(Code::kNoSuchTensor, "nothing in the checkpoint is called '" + std::string(*from) + "'").about(*from);
+      if (!next)
+        return Status(Code::kNoSuchTensor,
+                      "nothing in the checkpoint is called '" + std::string(*from) + "'")
+            .about(*from);
       branch = *next;
     }
   } else {

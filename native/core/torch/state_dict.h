@@ -6,8 +6,9 @@
 namespace torchmap {
 
 // The names torch's state_dict() would give, from the branch of the root that holds the weights:
-// the well-known wrappers first ({'state_dict': ..., 'epoch': 3}), else the root itself. With `from`, the
-// branch at that path ("optimizer", "callbacks.0"); kNoSuchTensor when there is none.
-Status state_dict(Interpreter& interpreter, NodeId root, std::optional<std::string_view> from, Names& names);
+// the well-known wrappers first ({'state_dict': ..., 'epoch': 3}), else the root itself. With
+// `from`, the branch at that path ("optimizer", "callbacks.0"); kNoSuchTensor when there is none.
+Status state_dict(Interpreter& interpreter, NodeId root, std::optional<std::string_view> from,
+                  Names& names);
 
 }  // namespace torchmap

@@ -9,7 +9,8 @@ Status bad(std::string what) { return Status(Code::kBadTensor, std::move(what));
 
 // Takes the next quoted string or bare word of a tuple's repr.
 std::string_view next_item(std::string_view& text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == ',' || text.front() == '(')) text.remove_prefix(1);
+  while (!text.empty() && (text.front() == ' ' || text.front() == ',' || text.front() == '('))
+    text.remove_prefix(1);
   if (text.empty()) return {};
   size_t end;
   std::string_view item;
@@ -38,14 +39,18 @@ const std::vector<uint32_t>* StorageIds::find(std::string_view key) const {
 Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
   Catalog& catalog = interpreter.catalog();
   const bool untyped = id.meant.kind == GlobalKind::kUntypedStorage;
-  const auto bytes = id.numel < 0 ? std::nullopt : checked_mul(static_cast<uint64_t>(id.numel), info(id.meant.dtype).bytes);
+  const auto bytes = id.numel < 0
+                         ? std::nullopt
+                         : checked_mul(static_cast<uint64_t>(id.numel), info(id.meant.dtype).bytes);
   if (!bytes || *bytes > INT64_MAX) {
-    return bad("storage '" + std::string(id.key) + "' has an impossible number of elements, " + std::to_string(id.numel));
+    return bad("storage '" + std::string(id.key) + "' has an impossible number of elements, " +
+               std::to_string(id.numel));
   }
   std::vector<uint32_t>& known = by_key_[id.key];
   for (uint32_t index : known) {
     const Storage& storage = catalog.storages[index];
-    if (storage.bytes == *bytes && storage.dtype == id.meant.dtype && storage.untyped == untyped) return index;
+    if (storage.bytes == *bytes && storage.dtype == id.meant.dtype && storage.untyped == untyped)
+      return index;
   }
   Storage storage;
   storage.key = id.key;
@@ -67,13 +72,15 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
 }
 
 Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::string_view text) {
-  if (next_item(text) != "storage") return Persistent{};
+  if (next_item(text) != "storage")
+    return Status(Code::kBadPickle, "a persistent id is no tuple that names a storage");
   std::string_view name = next_item(text);
   constexpr std::string_view kPrefix = "<class '";
-  if (!name.starts_with(kPrefix) || !name.ends_with("'>")) return Persistent{};
+  if (!name.starts_with(kPrefix) || !name.ends_with("'>"))
+    return bad("the id of a storage has no class");
   name = name.substr(kPrefix.size(), name.size() - kPrefix.size() - 2);
   const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return Persistent{};
+  if (dot == std::string_view::npos) return bad("the id of a storage has no class");
   Id id;
   id.meant = classify_global(name.substr(0, dot), name.substr(dot + 1));
   if (id.meant.kind != GlobalKind::kStorage && id.meant.kind != GlobalKind::kUntypedStorage) {
@@ -82,7 +89,8 @@ Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::
   id.key = next_item(text);
   id.location = next_item(text);
   const std::string_view numel = next_item(text);
-  if (std::from_chars(numel.data(), numel.data() + numel.size(), id.numel).ptr != numel.data() + numel.size()) {
+  if (std::from_chars(numel.data(), numel.data() + numel.size(), id.numel).ptr !=
+      numel.data() + numel.size()) {
     return bad("the id of a storage has no number of elements");
   }
   TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
@@ -93,18 +101,25 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   Pool& pool = interpreter.pool();
   const NodeId id_node = pool.target(pool[node].a);
   if (pool[id_node].tag == Tag::kStr) return storage_from_text(interpreter, pool[id_node].text());
-  if (pool[id_node].tag != Tag::kTuple || pool[id_node].a < 2) return Persistent{};
+  if (pool[id_node].tag != Tag::kTuple || pool[id_node].a < 2)
+    return Status(Code::kBadPickle, "a persistent id is no tuple");
   const auto span = pool.tuple(id_node);
   const std::vector<NodeId> items(span.begin(), span.end());
   const auto type = interpreter.text(items[0]);
-  if (type == "module") return Persistent{Persistent::kAlias, items[1]};
-  if (type != "storage" || items.size() < 5) return Persistent{};
+  if (type == "module" && pool[pool.target(items[1])].tag == Tag::kGlobal)
+    return Persistent{Persistent::kAlias, items[1]};
+  if (type != "storage" || items.size() < 5) {
+    return Status(Code::kBadPickle, "a persistent id names neither a storage nor a module class");
+  }
 
   Id id;
   id.meant = interpreter.meaning(items[1]);
   if (id.meant.kind != GlobalKind::kStorage && id.meant.kind != GlobalKind::kUntypedStorage) {
     const Node& named = pool[pool.target(items[1])];
-    const std::string name = named.tag == Tag::kGlobal ? std::string(pool.globals[named.a].module) + "." + std::string(pool.globals[named.a].name) : "?";
+    const std::string name = named.tag == Tag::kGlobal
+                                 ? std::string(pool.globals[named.a].module) + "." +
+                                       std::string(pool.globals[named.a].name)
+                                 : "?";
     return Status(Code::kUnsupportedDtype, "storage class '" + name + "' is unknown").about(name);
   }
   const auto key = interpreter.text(items[2]);
@@ -116,17 +131,22 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   if (!numel) return bad("storage '" + std::string(id.key) + "' has no number of elements");
   id.numel = *numel;
   TRY_ASSIGN(const uint32_t root, storage(interpreter, id));
-  if (items.size() < 6 || interpreter.is_none(items[5])) return Persistent{Persistent::kStorage, root};
+  if (items.size() < 6 || interpreter.is_none(items[5]))
+    return Persistent{Persistent::kStorage, root};
 
   const auto view = interpreter.sequence(items[5]);
   const auto view_key = view && view->size() == 3 ? interpreter.text((*view)[0]) : std::nullopt;
   const auto offset = view_key ? interpreter.integer((*view)[1]) : std::nullopt;
   const auto size = view_key ? interpreter.integer((*view)[2]) : std::nullopt;
-  if (!offset || !size || *offset < 0 || *size < 0 || *offset > *numel || *size > *numel - *offset) {
-    return bad("a view of storage '" + std::string(id.key) + "' does not lie inside its " + std::to_string(*numel) + " elements");
+  if (!offset || !size || *offset < 0 || *size < 0 || *offset > *numel ||
+      *size > *numel - *offset) {
+    return bad("a view of storage '" + std::string(id.key) + "' does not lie inside its " +
+               std::to_string(*numel) + " elements");
   }
-  const auto [known, fresh] = view_index_.try_emplace({root, *view_key}, static_cast<uint32_t>(views_.size()));
-  if (!fresh && views_[known->second].offset == *offset) return Persistent{Persistent::kStorage, views_[known->second].storage};
+  const auto [known, fresh] =
+      view_index_.try_emplace({root, *view_key}, static_cast<uint32_t>(views_.size()));
+  if (!fresh && views_[known->second].offset == *offset)
+    return Persistent{Persistent::kStorage, views_[known->second].storage};
   Storage part = interpreter.catalog().storages[root];
   part.key = *view_key;
   part.bytes = static_cast<uint64_t>(*size) * info(part.dtype).bytes;

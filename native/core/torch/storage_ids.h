@@ -1,9 +1,9 @@
 // Persistent ids of torch.save: tuples that name a storage.
 //   zip     ('storage', StorageClass, key, location, numel)
-//   legacy  ('storage', StorageClass, key, location, numel, view) with view None or (key, offset, size)
-//   legacy  ('module', class, source_file, source)  stands for the class
-// and the same as text in pickle protocol 0: ('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 3).
-// Source: torch/serialization.py, persistent_id and persistent_load (v1.13, v2.13).
+//   legacy  ('storage', StorageClass, key, location, numel, view) with view None or (key, offset,
+//   size) legacy  ('module', class, source_file, source)  stands for the class
+// and the same as text in pickle protocol 0: ('storage', <class 'torch.FloatStorage'>, '0', 'cpu',
+// 3). Source: torch/serialization.py, persistent_id and persistent_load (v1.13, v2.13).
 #pragma once
 
 #include <functional>
@@ -19,8 +19,10 @@ class StorageIds : public PersistentIds {
   // Finds the bytes of a storage whose key, dtype and byte count are known: sets place and offset.
   using Placer = std::function<Status(Storage& storage)>;
 
-  // `placer` may be empty: then the storages have no place yet (a legacy stream has its bytes behind the pickle).
-  StorageIds(Placer placer, bool big_endian) : placer_(std::move(placer)), big_endian_(big_endian) {}
+  // `placer` may be empty: then the storages have no place yet (a legacy stream has its bytes
+  // behind the pickle).
+  StorageIds(Placer placer, bool big_endian)
+      : placer_(std::move(placer)), big_endian_(big_endian) {}
 
   Result<Persistent> resolve(Interpreter& interpreter, NodeId id) override;
 
@@ -31,7 +33,8 @@ class StorageIds : public PersistentIds {
   };
   const std::vector<View>& views() const { return views_; }
 
-  // Every storage with this key; several when the file refers to one key with different dtypes or sizes.
+  // Every storage with this key; several when the file refers to one key with different dtypes or
+  // sizes.
   const std::vector<uint32_t>* find(std::string_view key) const;
 
  private:

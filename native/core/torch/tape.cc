@@ -7,7 +7,23 @@ namespace torchmap {
 namespace {
 
 enum Type : uint32_t {
-  kNone, kFalse, kTrue, kInt, kBigInt, kFloat, kStr, kBytes, kList, kSet, kDict, kGlobal, kObject, kTensor, kComplex, kArray, kStorage
+  kNone,
+  kFalse,
+  kTrue,
+  kInt,
+  kBigInt,
+  kFloat,
+  kStr,
+  kBytes,
+  kList,
+  kSet,
+  kDict,
+  kGlobal,
+  kObject,
+  kTensor,
+  kComplex,
+  kArray,
+  kStorage
 };
 
 // "0x..." of little-endian two's complement bytes; '-' in front when negative.
@@ -35,7 +51,8 @@ std::string hexadecimal(std::string_view bytes) {
 
 class TapeWriter {
  public:
-  explicit TapeWriter(Interpreter& interpreter) : interpreter_(interpreter), pool_(interpreter.pool()) {}
+  explicit TapeWriter(Interpreter& interpreter)
+      : interpreter_(interpreter), pool_(interpreter.pool()) {}
 
   Result<Tape> write(NodeId root) {
     tape_.root = number(root);
@@ -43,7 +60,8 @@ class TapeWriter {
     for (size_t next = 0; next < order_.size(); ++next) {
       TRY(value(order_[next]));
       if (tape_.words.size() > UINT32_MAX / 2 || tape_.text.size() > UINT32_MAX) {
-        return limit_reached(Code::kLimitNodes, "nodes", interpreter_.limits().nodes, order_.size());
+        return limit_reached(Code::kLimitNodes, "nodes", interpreter_.limits().nodes,
+                             order_.size());
       }
     }
     return std::move(tape_);
@@ -117,7 +135,8 @@ Status TapeWriter::value(NodeId id) {
       return {};
     case Tag::kBigInt:
       put(kBigInt);
-      put(string((node.flags & kDecimal) != 0 ? std::string(node.text()) : hexadecimal(node.text())));
+      put(string((node.flags & kDecimal) != 0 ? std::string(node.text())
+                                              : hexadecimal(node.text())));
       return {};
     case Tag::kFloat:
       put(kFloat);
@@ -126,12 +145,14 @@ Status TapeWriter::value(NodeId id) {
       return {};
     case Tag::kStr:
       put(kStr);
-      put(string((node.flags & kPython2) != 0 && !is_utf8(node.text()) ? latin1_to_utf8(node.text()) : std::string(node.text())));
+      put(string((node.flags & kPython2) != 0 && !is_utf8(node.text()) ? latin1_to_utf8(node.text())
+                                                                       : std::string(node.text())));
       return {};
     case Tag::kBytes:
     case Tag::kByteArray:
       if (node.text().size() > UINT32_MAX - tape_.bytes.size()) {
-        return limit_reached(Code::kLimitString, "string", interpreter_.limits().string, node.text().size());
+        return limit_reached(Code::kLimitString, "string", interpreter_.limits().string,
+                             node.text().size());
       }
       put(kBytes);
       raw(node.text());
@@ -155,7 +176,8 @@ Status TapeWriter::value(NodeId id) {
       const GlobalName& name = pool_.globals[node.a];
       const GlobalKind kind = interpreter_.meaning(id).kind;
       // dtypes and qschemes are strings, as torch prints them without "torch.".
-      if (kind == GlobalKind::kDType || kind == GlobalKind::kShellDType || kind == GlobalKind::kQScheme) {
+      if (kind == GlobalKind::kDType || kind == GlobalKind::kShellDType ||
+          kind == GlobalKind::kQScheme) {
         put(kStr);
         put(string(name.name));
       } else {
@@ -216,7 +238,8 @@ void TapeWriter::call(NodeId id) {
       const NodeId first = pool_.target(pool_.words[pool_[arguments].b]);
       const Tag tag = pool_[first].tag;
       if (tag == Tag::kList || tag == Tag::kSet) all = pool_.list(Pool::items_of(pool_[first]));
-      if (tag == Tag::kTuple || tag == Tag::kFrozenSet) all.assign(pool_.tuple(first).begin(), pool_.tuple(first).end());
+      if (tag == Tag::kTuple || tag == Tag::kFrozenSet)
+        all.assign(pool_.tuple(first).begin(), pool_.tuple(first).end());
     }
     const std::vector<uint32_t> later = pool_.list(pool_.extra(id).items);
     all.insert(all.end(), later.begin(), later.end());
@@ -263,6 +286,8 @@ void TapeWriter::foreign(NodeId id) {
 
 }  // namespace
 
-Result<Tape> make_tape(Interpreter& interpreter, NodeId root) { return TapeWriter(interpreter).write(root); }
+Result<Tape> make_tape(Interpreter& interpreter, NodeId root) {
+  return TapeWriter(interpreter).write(root);
+}
 
 }  // namespace torchmap

@@ -1,19 +1,17 @@
-// The decoded root as flat tables that JavaScript can rebuild in two passes without recursion: first an empty
-// object for every value, then their contents. Sharing and cycles survive, because values refer to each other
-// by number. Read by lib/tape.ts; the two must change together.
+// The decoded root as flat tables that JavaScript can rebuild in two passes without recursion:
+// first an empty object for every value, then their contents. Sharing and cycles survive, because
+// values refer to each other by number. Read by lib/tape.ts; the two must change together.
 //
 // `words` holds one value after the other; value numbers count them. Each begins with its type:
 //   0 none                          1 false                       2 true
 //   3 int      low, high (two's complement 64 bits)
-//   4 bigint   string               (decimal digits, or "0x" and hexadecimal ones, '-' in front when negative)
-//   5 float    index into reals
-//   6 str      string
-//   7 bytes    offset, length       (into bytes)
-//   8 list     n, values...         (lists, tuples, torch.Size)
-//   9 set      n, values...
+//   4 bigint   string               (decimal digits, or "0x" and hexadecimal ones, '-' in front
+//   when negative) 5 float    index into reals 6 str      string 7 bytes    offset, length (into
+//   bytes) 8 list     n, values...         (lists, tuples, torch.Size) 9 set      n, values...
 //  10 dict     n, (key, value)...
 //  11 global   module, name         (strings)
-//  12 object   global (value), has_args, args (value), state count, states..., items count, items...,
+//  12 object   global (value), has_args, args (value), state count, states..., items count,
+//  items...,
 //              entry count, (key, value)...     items and entries as in 8 and 10
 //  13 tensor   row
 //  14 complex  index into reals (two)
@@ -36,7 +34,7 @@ struct Tape {
   std::u16string text;              // all strings, one behind the other
   std::vector<uint32_t> text_ends;  // UTF-16 units
   std::string bytes;
-  uint32_t root = 0;                // number of the root's value
+  uint32_t root = 0;  // number of the root's value
 };
 
 // Values that cannot be resolved become plain objects: the walk has reported them.

@@ -45,7 +45,8 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
       return {};
     }
     case GlobalKind::kComplex: {
-      const auto re = args.empty() ? 0.0 : real(args[0]), im = args.size() < 2 ? 0.0 : real(args[1]);
+      const auto re = args.empty() ? 0.0 : real(args[0]),
+                 im = args.size() < 2 ? 0.0 : real(args[1]);
       if (!re || !im) return {};
       catalog_.complexes.emplace_back(*re, *im);
       become(id, Foreign::kComplex, static_cast<uint32_t>(catalog_.complexes.size() - 1));
@@ -55,9 +56,11 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
       const auto string = args.size() == 2 ? text(args[0]) : std::nullopt;
       const auto encoding = args.size() == 2 ? text(args[1]) : std::nullopt;
       std::string bytes;
-      if (!string || !encoding || !is_latin1(*encoding) || !utf8_to_latin1(*string, bytes)) return {};
+      if (!string || !encoding || !is_latin1(*encoding) || !utf8_to_latin1(*string, bytes))
+        return {};
       // Text that is all ASCII is its own encoding, and stays where it is.
-      const std::string_view kept = bytes.size() == string->size() ? *string : pool_.keep(std::move(bytes));
+      const std::string_view kept =
+          bytes.size() == string->size() ? *string : pool_.keep(std::move(bytes));
       become_value(id, Node::of_text(Tag::kBytes, kept));
       return {};
     }
@@ -72,7 +75,8 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
           std::string bytes;
           if (!utf8_to_latin1(first.text(), bytes)) return {};
           content = pool_.keep(std::move(bytes));
-        } else if (first.tag == Tag::kBytes || first.tag == Tag::kByteArray || (first.flags & kPython2 && first.tag == Tag::kStr)) {
+        } else if (first.tag == Tag::kBytes || first.tag == Tag::kByteArray ||
+                   (first.flags & kPython2 && first.tag == Tag::kStr)) {
           content = first.text();
         } else {
           return {};
@@ -81,7 +85,8 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
       become_value(id, Node::of_text(tag, content));
       return {};
     }
-    // Protocols 0 and 1 make instances with _reconstructor(cls, object, None), copyreg with __newobj__(cls, ...).
+    // Protocols 0 and 1 make instances with _reconstructor(cls, object, None), copyreg with
+    // __newobj__(cls, ...).
     case GlobalKind::kReconstructor: {
       if (args.size() != 3 || !is_none(args[2])) return {};
       pool_[id].a = args[0];

@@ -8,20 +8,21 @@ namespace torchmap {
 namespace {
 
 // How the name of a child goes on from its parent's.
-enum class Segment : uint8_t { kKey, kIndex, kArguments, kNone };
+enum class Segment : uint8_t { kKey, kIndex, kNone };
 
 struct Child {
   NodeId node;
-  uint32_t label;  // key node, or index
+  uint32_t key;    // node of a dict key
+  uint32_t index;  // position in its container
   Segment segment;
 };
 
 struct Frame {
   NodeId node;
-  size_t next, end;       // children still to visit
-  size_t path;            // bytes of the path up to and including this node
-  size_t names;           // how many there were when it was entered
-  uint32_t lowest;        // depth of the outermost frame that a cycle below here leads to
+  size_t next, end;  // children still to visit
+  size_t path;       // bytes of the path up to and including this node
+  size_t names;      // how many there were when it was entered
+  uint32_t lowest;   // depth of the outermost frame that a cycle below here leads to
 };
 
 // What is known of a container: one of these, or kOnPath + its depth.
@@ -32,7 +33,12 @@ bool is_leaf(Tag tag) { return tag <= Tag::kByteArray; }
 class Walker {
  public:
   Walker(Interpreter& interpreter, WalkMode mode, Names& names, std::vector<Skipped>& skipped)
-      : interpreter_(interpreter), pool_(interpreter.pool()), mode_(mode), names_(names), skipped_(skipped), seed_(hash_seed()) {}
+      : interpreter_(interpreter),
+        pool_(interpreter.pool()),
+        mode_(mode),
+        names_(names),
+        skipped_(skipped),
+        seed_(hash_seed()) {}
 
   Status run(NodeId root);
 
@@ -49,9 +55,9 @@ class Walker {
   void add_entries(NodeId dict);
   void add_entry(NodeId key, NodeId value);
   void add_items(const Items& items);
-  void add(NodeId node, uint32_t label, Segment segment) {
+  void add(NodeId node, uint32_t index, Segment segment) {
     ++work_;
-    if (!is_leaf(pool_[node].tag)) children_.push({node, label, segment});
+    if (!is_leaf(pool_[node].tag)) children_.push({node, 0, index, segment});
   }
   uint32_t& state(NodeId node);
 
@@ -79,9 +85,12 @@ uint32_t& Walker::state(NodeId node) {
 
 Status Walker::emit(uint32_t tensor) {
   const Limits& limits = interpreter_.limits();
-  if (names_.size() >= limits.names) return limit_reached(Code::kLimitNames, "names", limits.names, names_.size() + 1);
-  if (path_.size() > limits.name_bytes - std::min<uint64_t>(names_.text.size(), limits.name_bytes)) {
-    return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes, names_.text.size() + path_.size());
+  if (names_.size() >= limits.names)
+    return limit_reached(Code::kLimitNames, "names", limits.names, names_.size() + 1);
+  if (path_.size() >
+      limits.name_bytes - std::min<uint64_t>(names_.text.size(), limits.name_bytes)) {
+    return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes,
+                         names_.text.size() + path_.size());
   }
   names_.text += path_;
   names_.ends.push(names_.text.size());
@@ -98,7 +107,8 @@ uint32_t Walker::bare_storage(uint32_t storage) {
   tensor.dtype = row.dtype;
   tensor.storage = storage;
   tensor.flags = kBareStorage;
-  const auto count = static_cast<int64_t>(row.bytes / info(row.dtype).bytes * (8u * info(row.dtype).bytes / info(row.dtype).bits));
+  const auto count = static_cast<int64_t>(row.bytes / info(row.dtype).bytes *
+                                          (8u * info(row.dtype).bytes / info(row.dtype).bits));
   const int64_t one = 1;
   auto made = interpreter_.add_tensor(tensor, {&count, 1}, {&one, 1});
   return bare_[storage] = made.ok() ? *made : kNoIndex;
@@ -142,7 +152,7 @@ void Walker::add_entry(NodeId key, NodeId value) {
   if (slots_.size() < 2 * (count + 1)) {
     slots_.assign(std::max<size_t>(16, 4 * (count + 1)), 0);
     for (size_t i = 0; i < count; ++i) {
-      size_t slot = hash_key(children_[first_child_ + i].label) % slots_.size();
+      size_t slot = hash_key(children_[first_child_ + i].key) % slots_.size();
       while (slots_[slot] != 0) slot = (slot + 1) % slots_.size();
       slots_[slot] = static_cast<uint32_t>(i + 1);
     }
@@ -150,11 +160,11 @@ void Walker::add_entry(NodeId key, NodeId value) {
   size_t slot = hash_key(key) % slots_.size();
   for (; slots_[slot] != 0; slot = (slot + 1) % slots_.size()) {
     Child& child = children_[first_child_ + slots_[slot] - 1];
-    if (!same(child.label, key)) continue;
+    if (!same(child.key, key)) continue;
     child.node = value;
     return;
   }
-  children_.push({value, key, Segment::kKey});
+  children_.push({value, key, static_cast<uint32_t>(count), Segment::kKey});
   slots_[slot] = static_cast<uint32_t>(count + 1);
 }
 
@@ -167,14 +177,15 @@ bool Walker::expand_module(NodeId node) {
   if (mode_ == WalkMode::kStateDict && module->non_persistent) {
     size_t kept = buffers;
     for (size_t i = buffers; i < children_.size(); ++i) {
-      const auto name = interpreter_.text(children_[i].label);
+      const auto name = interpreter_.text(children_[i].key);
       bool persistent = true;
       const NodeId set = pool_.target(*module->non_persistent);
       const auto excluded = [&](uint32_t item) { persistent &= interpreter_.text(item) != name; };
       if (pool_[set].tag == Tag::kSet) pool_.each(Pool::items_of(pool_[set]), excluded);
       if (pool_[set].tag == Tag::kCall && pool_[pool_.target(pool_[set].b)].tag == Tag::kTuple) {
         for (NodeId argument : pool_.tuple(pool_.target(pool_[set].b))) {
-          if (auto items = interpreter_.sequence(argument)) std::for_each(items->begin(), items->end(), excluded);
+          if (auto items = interpreter_.sequence(argument))
+            std::for_each(items->begin(), items->end(), excluded);
         }
       }
       if (persistent) children_[kept++] = children_[i];
@@ -185,23 +196,21 @@ bool Walker::expand_module(NodeId node) {
   return true;
 }
 
-// Attributes from BUILD: of a module without its three dicts, which are named without a level of their own.
+// Attributes from BUILD: of a module without its three dicts, which are named without a level of
+// their own.
 void Walker::expand_states(NodeId node) {
   const bool is_module = pool_[node].tag == Tag::kCall && expand_module(node);
   if (is_module && mode_ == WalkMode::kStateDict) return;
-  const Node& tensor = pool_[node];
-  const bool has_local = tensor.tag == Tag::kForeign && static_cast<Foreign>(tensor.flags) == Foreign::kTensor &&
-                         interpreter_.catalog().tensors[tensor.a].part_count == 1;
   const std::vector<NodeId> dicts = attribute_dicts(interpreter_, node);
   for (NodeId dict : dicts) {
     const size_t first = children_.size();
     add_entries(dict);
-    if (!is_module && !has_local) continue;
+    if (!is_module) continue;
     size_t kept = first;
     for (size_t i = first; i < children_.size(); ++i) {
-      const auto name = interpreter_.text(children_[i].label).value_or("");
-      const bool own = is_module ? name == "_parameters" || name == "_buffers" || name == "_modules" : name == "_local_tensor";
-      if (!own) children_[kept++] = children_[i];
+      const auto name = interpreter_.text(children_[i].key).value_or("");
+      if (name != "_parameters" && name != "_buffers" && name != "_modules")
+        children_[kept++] = children_[i];
     }
     children_.truncate(kept);
   }
@@ -210,21 +219,27 @@ void Walker::expand_states(NodeId node) {
 }
 
 void Walker::expand_object(NodeId node) {
-  expand_states(node);
   if (pool_[node].tag == Tag::kCall) {
     const NodeId arguments = pool_.target(pool_[node].b);
-    if (pool_[arguments].tag != Tag::kTuple || pool_[arguments].a != 0) add(arguments, 0, Segment::kArguments);
+    if (pool_[arguments].tag == Tag::kTuple) {
+      for (uint32_t i = 0; i < pool_[arguments].a; ++i)
+        add(pool_.words[pool_[arguments].b + i], i, Segment::kIndex);
+    } else {
+      add(arguments, 0, Segment::kNone);
+    }
     add(pool_[node].a, 0, Segment::kNone);  // a class that was given state of its own
   }
-  const Extra extra = pool_.extra(node);
-  add_items(extra.items);
+  if (const NodeId kwargs = pool_.extra(node).kwargs; kwargs != 0) add(kwargs, 0, Segment::kNone);
+  expand_states(node);
+  add_items(pool_.extra(node).items);
   NodeId key = 0;
   uint32_t position = 0;
-  pool_.each(extra.entries, [&](uint32_t word) {
-    if (position++ % 2 != 0) add(word, key, Segment::kKey);
+  pool_.each(pool_.extra(node).entries, [&](uint32_t word) {
+    if (position % 2 != 0 && !is_leaf(pool_[word].tag))
+      children_.push({word, key, position / 2, Segment::kKey});
     key = word;
+    ++position;
   });
-  if (extra.kwargs != 0) add(extra.kwargs, 0, Segment::kArguments);
 }
 
 void Walker::expand(NodeId node) {
@@ -242,8 +257,15 @@ void Walker::expand(NodeId node) {
       add_entries(node);
       return;
     case Tag::kForeign:
-      if (static_cast<Foreign>(value.flags) == Foreign::kTensor) expand_states(node);
-      if (static_cast<Foreign>(value.flags) == Foreign::kArray && interpreter_.catalog().arrays[value.a].objects != 0) {
+      // A jagged tensor's or a DTensor's attributes are its parts, which the tensor itself gives.
+      if (static_cast<Foreign>(value.flags) == Foreign::kTensor) {
+        const Tensor& tensor = interpreter_.catalog().tensors[value.a];
+        if (tensor.layout != Layout::kJagged &&
+            ((tensor.flags & kWrapper) == 0 || tensor.part_count == 0))
+          expand_states(node);
+      }
+      if (static_cast<Foreign>(value.flags) == Foreign::kArray &&
+          interpreter_.catalog().arrays[value.a].objects != 0) {
         if (auto items = interpreter_.sequence(interpreter_.catalog().arrays[value.a].objects)) {
           for (uint32_t i = 0; i < items->size(); ++i) add((*items)[i], i, Segment::kIndex);
         }
@@ -292,7 +314,8 @@ Status Walker::visit(NodeId node, size_t path) {
   }
   const Node& value = pool_[node];
   if (is_leaf(value.tag)) return {};
-  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor) TRY(emit(value.a));
+  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor)
+    TRY(emit(value.a));
   if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kStorage) {
     if (const uint32_t tensor = bare_storage(value.a); tensor != kNoIndex) TRY(emit(tensor));
     return {};
@@ -326,7 +349,8 @@ Status Walker::leave() {
   } else {
     state(frame.node) = names_.size() == frame.names ? kBarren : kNamed;
   }
-  if (frame.lowest < depth && !frames_.empty()) frames_.back().lowest = std::min(frames_.back().lowest, frame.lowest);
+  if (frame.lowest < depth && !frames_.empty())
+    frames_.back().lowest = std::min(frames_.back().lowest, frame.lowest);
   return {};
 }
 
@@ -340,18 +364,20 @@ Status Walker::run(NodeId root) {
       TRY(leave());
       continue;
     }
-    if (++work_ > work_limit) return limit_reached(Code::kLimitNames, "names", interpreter_.limits().names, work_);
+    if (++work_ > work_limit)
+      return limit_reached(Code::kLimitNames, "names", interpreter_.limits().names, work_);
     const Child child = children_[frame.next++];
     path_.resize(frame.path);
     if (child.segment != Segment::kNone) {
       if (frame.path > 0) path_.push_back('.');
       if (child.segment == Segment::kKey) {
-        append_key(path_, interpreter_, child.label);
+        append_key(path_, interpreter_, child.key, child.index);
       } else {
-        path_ += child.segment == Segment::kIndex ? std::to_string(child.label) : "args";
+        path_ += std::to_string(child.index);
       }
       if (path_.size() > interpreter_.limits().name_bytes) {
-        return limit_reached(Code::kLimitNames, "nameBytes", interpreter_.limits().name_bytes, path_.size());
+        return limit_reached(Code::kLimitNames, "nameBytes", interpreter_.limits().name_bytes,
+                             path_.size());
       }
     }
     TRY(visit(child.node, path_.size()));
@@ -368,7 +394,8 @@ std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object) {
     if (!interpreter.resolve(candidate).ok()) return;
     candidate = pool.target(candidate);
     const Node& node = pool[candidate];
-    if (node.tag == Tag::kDict || (node.tag == Tag::kCall && static_cast<Meaning>(node.aux) == Meaning::kMapping)) {
+    if (node.tag == Tag::kDict ||
+        (node.tag == Tag::kCall && static_cast<Meaning>(node.aux) == Meaning::kMapping)) {
       dicts.push_back(candidate);
     }
   };
@@ -402,7 +429,8 @@ std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object)
   return std::nullopt;
 }
 
-Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names, std::vector<Skipped>& skipped) {
+Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
+            std::vector<Skipped>& skipped) {
   return Walker(interpreter, mode, names, skipped).run(root);
 }
 

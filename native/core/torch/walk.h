@@ -1,9 +1,10 @@
-// Names for everything that can be reached from the root: dict keys, list indexes and attribute names
-// joined with '.'; inside an nn.Module the levels _parameters, _buffers and _modules are left out, so the
-// names are the ones torch shows. Source: torch/nn/modules/module.py, _save_to_state_dict (v2.13).
+// Names for everything that can be reached from the root: dict keys, list indexes and attribute
+// names joined with '.'; inside an nn.Module the levels _parameters, _buffers and _modules are left
+// out, so the names are the ones torch shows. Source: torch/nn/modules/module.py,
+// _save_to_state_dict (v2.13).
 //
-// A value reachable by two names is named twice. What takes part in a reference cycle is named once,
-// under the first path to it: the number of paths through a cyclic graph has no useful bound.
+// A value reachable by two names is named twice. What takes part in a reference cycle is named
+// once, under the first path to it: the number of paths through a cyclic graph has no useful bound.
 #pragma once
 
 #include <memory>
@@ -48,11 +49,14 @@ std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object)
 // The dict an object's attributes are in: the state itself or the first of (dict, slots).
 std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object);
 
-// A dict key as part of a name: str() of it, in Python's spelling.
-void append_key(std::string& out, Interpreter& interpreter, NodeId key);
+// A dict key as part of a name: text as it is, None, booleans and numbers as Python prints them,
+// tuples as (a, 1), any other key as '#' and its position in the dict.
+void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t position);
 
 // Names what can be reached from `root`. Tensors that cannot be given for want of support go to
-// `skipped`; a broken one is an error that names it. kLimitNames when sharing multiplies names without end.
-Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names, std::vector<Skipped>& skipped);
+// `skipped`; a broken one is an error that names it. kLimitNames when sharing multiplies names
+// without end.
+Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
+            std::vector<Skipped>& skipped);
 
 }  // namespace torchmap

@@ -1,0 +1,71 @@
+/**
+ * One opened checkpoint as its parts see it: the native handle, the tables, the caps, and whether it is closed.
+ */
+import { binding, type Handle, type Opened, type Outcome } from './binding'
+import { Catalog } from './catalog'
+import type { TensorData } from './dtype'
+import { errorFrom, LimitError, StateError } from './errors'
+import type { Limits } from './limits'
+import { Storages } from './storage'
+
+export class Session {
+  readonly handle: Handle
+  readonly catalog: Catalog
+  readonly limits: Limits
+  /** The file, as given; nothing for bytes. */
+  readonly path: string | undefined
+  /** The caller's bytes, where those were opened. */
+  readonly source: Uint8Array | undefined
+  readonly isMapped: boolean
+  readonly storages: Storages
+  /** Elements by tensor row, so that one tensor under two names gives one array. */
+  readonly data = new Map<number, TensorData>()
+  #closed = false
+
+  constructor(opened: Opened, source: string | Uint8Array, limits: Limits) {
+    this.handle = opened.handle
+    this.catalog = new Catalog(opened)
+    this.limits = limits
+    this.path = typeof source === 'string' ? source : undefined
+    this.source = typeof source === 'string' ? undefined : source
+    this.isMapped = opened.mapped
+    this.storages = new Storages(this)
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  /** @throws {@link StateError} `CLOSED` */
+  checkOpen(): void {
+    if (this.#closed) {
+      throw new StateError('CLOSED', 'the checkpoint is closed', { path: this.path })
+    }
+  }
+
+  /** @throws {@link LimitError} `LIMIT_STORAGE` when a dense copy would be larger than the caller allows */
+  checkCopy(bytes: number): void {
+    const limit = this.limits.copyBytes
+    if (bytes <= limit) return
+    const message = `a dense copy needs ${bytes} bytes where limits.copyBytes allows ${limit}`
+    throw new LimitError(
+      'LIMIT_STORAGE',
+      message,
+      { path: this.path },
+      { limitName: 'copyBytes', limit, actual: bytes },
+    )
+  }
+
+  /** What a native call gave; throws what it failed with. */
+  unwrap<T>(outcome: Outcome<T>): T {
+    if (outcome.failure) throw errorFrom(outcome.failure, this.path)
+    return outcome as T
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.data.clear()
+    binding.close(this.handle, this.storages.release())
+  }
+}

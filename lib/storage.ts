@@ -1,0 +1,204 @@
+/**
+ * Turns the bytes of storages into ArrayBuffers, each once.
+ *
+ *   mapped file    a window over the pages, shared by neighbours; no copy
+ *   caller's bytes the caller's own buffer; no copy
+ *   else           a copy: files that are not mapped, deflated records, foreign byte order, bytes at an address
+ *                  that no typed array of their dtype can begin at
+ */
+import { constants } from 'node:buffer'
+import { inspect } from 'node:util'
+import { binding, externalBuffers, StoragePlace } from './binding'
+import type { DType } from './dtype'
+import { StateError, UnsupportedError } from './errors'
+import { inflate } from './inflate'
+import type { Session } from './session'
+
+/** Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are refused. */
+export const LONGEST_BUFFER = constants.MAX_LENGTH
+
+/** Bytes in host order: `byteOffset` bytes into `buffer`. */
+export interface Span {
+  buffer: ArrayBufferLike
+  byteOffset: number
+  zeroCopy: boolean
+}
+
+/** The flat bytes that tensors view. Tensors that share one have the same object here. */
+export class Storage {
+  /** Name of the storage in the checkpoint. */
+  readonly key: string
+  readonly byteLength: number
+  /** The device it was saved from, such as `cpu` or `cuda:0`. */
+  readonly device: string
+  /** The dtype it was saved as; `uint8` for untyped ones. */
+  readonly dtype: DType
+
+  /** @internal */
+  constructor({ catalog }: Session, index: number) {
+    this.key = catalog.storageKey(index)
+    this.byteLength = catalog.storage(index, 'bytes')
+    this.device = catalog.storageDevice(index)
+    this.dtype = catalog.storageDType(index).name
+  }
+
+  [inspect.custom](): string {
+    return `Storage('${this.key}' ${this.dtype}, ${this.byteLength} bytes)`
+  }
+}
+
+export class Storages {
+  readonly #session: Session
+  readonly #objects = new Map<number, Storage>()
+  readonly #spans = new Map<number, Span>()
+  readonly #windows = new Map<number, { buffer: ArrayBuffer; zeroCopy: boolean }>()
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  object(index: number): Storage {
+    let object = this.#objects.get(index)
+    if (object === undefined) {
+      object = new Storage(this.#session, index)
+      this.#objects.set(index, object)
+    }
+    return object
+  }
+
+  /** Whether the storage is larger than one ArrayBuffer can be. */
+  isLong(index: number): boolean {
+    return this.#session.catalog.storage(index, 'bytes') > LONGEST_BUFFER
+  }
+
+  /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
+  isPlain(index: number): boolean {
+    const { catalog, isMapped, source } = this.#session
+    const place = catalog.storage(index, 'place')
+    return (
+      (isMapped || source !== undefined) &&
+      (place === StoragePlace.record || place === StoragePlace.file) &&
+      catalog.storage(index, 'deflated') === 0 &&
+      catalog.storage(index, 'swap') <= 1
+    )
+  }
+
+  /**
+   * Bytes [start, end) of a storage, at a multiple of `unit` bytes.
+   *
+   * @throws {@link StateError} `CLOSED`, `FILE_CHANGED`
+   * @throws {@link UnsupportedError} `UNSUPPORTED_LAYOUT` where there are no bytes,
+   * `UNSUPPORTED_RUNTIME` for a range longer than an ArrayBuffer can be
+   */
+  span(index: number, start: number, end: number, unit: number): Span {
+    this.#session.checkOpen()
+    if (this.isLong(index)) return this.#rangeOfLong(index, start, end, unit)
+    let whole = this.#spans.get(index)
+    if (whole === undefined || whole.byteOffset % unit !== 0) {
+      whole = this.#make(index, 0, this.#session.catalog.storage(index, 'bytes'), unit)
+      this.#spans.set(index, whole)
+    }
+    return { ...whole, byteOffset: whole.byteOffset + start }
+  }
+
+  /** A copy of bytes [start, end) of a storage, as they are in host order. */
+  copy(index: number, start: number, end: number): ArrayBuffer {
+    this.#session.checkOpen()
+    const { catalog, source, handle } = this.#session
+    const swap = catalog.storage(index, 'swap')
+    if (start % swap !== 0 || end % swap !== 0) {
+      // Whole units only: their bytes change places.
+      const from = start - (start % swap)
+      const to = Math.min(end + swap - 1 - ((end + swap - 1) % swap), catalog.storage(index, 'bytes'))
+      if (from !== start || to !== end) return this.copy(index, from, to).slice(start - from, end - from)
+    }
+    const deflated = catalog.storage(index, 'deflated')
+    let buffer: ArrayBuffer
+    if (deflated > 0) {
+      buffer = this.#inflated(index, deflated)
+      if (end - start < buffer.byteLength) buffer = buffer.slice(start, end)
+    } else if (source !== undefined && catalog.storage(index, 'place') !== StoragePlace.memory) {
+      const from = this.#offsetInSource(index, end) + start
+      buffer = new Uint8Array(source.subarray(from, from + end - start)).buffer
+    } else {
+      buffer = this.#session.unwrap(binding.read(handle, index, start, end)).buffer
+    }
+    if (swap > 1) binding.swap(buffer, swap)
+    return buffer
+  }
+
+  /** Gives up all buffers; returns those that lie over mapped pages. */
+  release(): ArrayBuffer[] {
+    const buffers = [...this.#windows.values()].map(({ buffer }) => buffer)
+    this.#windows.clear()
+    this.#spans.clear()
+    return buffers
+  }
+
+  #rangeOfLong(index: number, start: number, end: number, unit: number): Span {
+    if (end - start <= LONGEST_BUFFER) return this.#make(index, start, end, unit)
+    throw new UnsupportedError(
+      'UNSUPPORTED_RUNTIME',
+      `a tensor over ${end - start} bytes is larger than an ArrayBuffer can be here (${LONGEST_BUFFER}); read it in pieces with bytes(start, end)`,
+      { path: this.#session.path },
+      'long ArrayBuffers',
+    )
+  }
+
+  #make(index: number, start: number, end: number, unit: number): Span {
+    const { catalog, path, source } = this.#session
+    if (end === start) return { buffer: new ArrayBuffer(0), byteOffset: 0, zeroCopy: false }
+    if (catalog.storage(index, 'place') === StoragePlace.nowhere) {
+      const message = 'a meta tensor has a shape but no bytes'
+      throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')
+    }
+    if (this.isPlain(index)) {
+      const span = source === undefined ? this.#window(index, start, end) : this.#own(index, start, end)
+      if (span.byteOffset % unit === 0) return span
+    }
+    return { buffer: this.copy(index, start, end), byteOffset: 0, zeroCopy: false }
+  }
+
+  #window(index: number, start: number, end: number): Span {
+    const { handle } = this.#session
+    const { window, byteOffset, buffer, zeroCopy } = this.#session.unwrap(
+      binding.window(handle, index, start, end, externalBuffers, LONGEST_BUFFER),
+    )
+    if (buffer !== undefined) this.#windows.set(window, { buffer, zeroCopy: zeroCopy === true })
+    return { ...this.#windows.get(window)!, byteOffset }
+  }
+
+  /** Over the caller's own buffer. */
+  #own(index: number, start: number, end: number): Span {
+    const { buffer, byteOffset } = this.#session.source!
+    return { buffer, byteOffset: byteOffset + this.#offsetInSource(index, end) + start, zeroCopy: true }
+  }
+
+  /** Where a storage begins in the caller's bytes, which are the caller's to shrink or to transfer. */
+  #offsetInSource(index: number, end: number): number {
+    const { handle, source } = this.#session
+    const { offset } = this.#session.unwrap(binding.storageOffset(handle, index))
+    if (end > source!.length - offset) {
+      const message = `the opened bytes are ${source!.length} now but a storage ends at ${offset + end}`
+      throw new StateError('FILE_CHANGED', message)
+    }
+    return offset
+  }
+
+  #inflated(index: number, deflated: number): ArrayBuffer {
+    const { catalog, handle, limits, path, source } = this.#session
+    let stored: Uint8Array
+    if (source === undefined) {
+      stored = new Uint8Array(this.#session.unwrap(binding.read(handle, index, 0, deflated)).buffer)
+    } else {
+      const from = this.#offsetInSource(index, deflated)
+      stored = source.subarray(from, from + deflated)
+    }
+    return inflate(stored, catalog.storage(index, 'bytes'), {
+      // Old versions of torch write records that are longer than their storage.
+      exactly: false,
+      limit: limits.inflatedBytes,
+      place: { path, record: `data/${catalog.storageKey(index)}` },
+    }).buffer
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * The elements of one tensor row: as they lie in the storage where that is possible, else gathered or converted
+ * natively into a dense row-major copy.
+ */
+import { endianness } from 'node:os'
+import { binding, LAYOUTS, TensorFlag } from './binding'
+import { type DTypeInfo, denseBytes, type TensorData } from './dtype'
+import { UnsupportedError } from './errors'
+import type { Session } from './session'
+import { LONGEST_BUFFER } from './storage'
+
+const HOST_IS_LITTLE = endianness() === 'LE'
+
+/**
+ * The row that holds a tensor's elements: its own, or that of the local part of a sharded tensor which is
+ * all on this rank.
+ */
+export function elementsRow(session: Session, row: number, name: string): number {
+  const { catalog, path } = session
+  const refuse = (message: string, feature: string) =>
+    new UnsupportedError('UNSUPPORTED_LAYOUT', `tensor '${name}' ${message}`, { path }, feature)
+  for (;;) {
+    const flags = catalog.tensor(row, 'flags')
+    if ((flags & TensorFlag.wrapper) !== 0) {
+      const local = catalog.part(row, 'local')
+      if (local === undefined) {
+        throw refuse('is a subclass that keeps its values elsewhere in the root', 'subclass')
+      }
+      const [whole, part] = [catalog.sizes(row), catalog.sizes(local)]
+      if (whole.length !== part.length || whole.some((size, i) => size !== part[i])) {
+        throw refuse(`has only the shard [${part.join(', ')}] in this file; it is the part 'local'`, 'shard')
+      }
+      row = local
+      continue
+    }
+    const layout = LAYOUTS[catalog.tensor(row, 'layout')]!
+    if (layout.startsWith('sparse')) {
+      const roles = catalog.parts(row).map(([role]) => role)
+      throw refuse(`is ${layout}: read its parts (${roles.join(', ')}) or call toDense()`, layout)
+    }
+    if ((flags & TensorFlag.meta) !== 0 || catalog.storageOf(row) === undefined) {
+      throw refuse('is a meta tensor, which has a shape but no elements', 'meta')
+    }
+    return row
+  }
+}
+
+/** Whether the elements lie row-major in the storage, with the values they stand for. */
+function isDirect(session: Session, row: number): boolean {
+  const flags = session.catalog.tensor(row, 'flags')
+  return (
+    (flags & TensorFlag.contiguous) !== 0 &&
+    (flags & (TensorFlag.conjugate | TensorFlag.negative)) === 0
+  )
+}
+
+/** Bytes from the start of the storage to the first element. */
+function firstByte(session: Session, row: number, name: string): number {
+  const bits = session.catalog.tensor(row, 'offset') * session.catalog.dtype(row).bits
+  if (bits % 8 === 0) return bits / 8
+  const message = `tensor '${name}' begins in the middle of a byte`
+  throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path: session.path }, 'packed views')
+}
+
+/** Whether {@link elements} is a view rather than a copy. */
+export function isView(session: Session, row: number): boolean {
+  const { catalog, storages } = session
+  const storage = catalog.storageOf(row)
+  if (storage === undefined || catalog.tensor(row, 'numel') === 0) return false
+  if (!isDirect(session, row) || !storages.isPlain(storage)) return false
+  const dtype = catalog.dtype(row)
+  const start = firstByte(session, row, '')
+  const end = start + denseBytes(dtype, catalog.tensor(row, 'numel'))
+  return storages.span(storage, start, end, dtype.array.BYTES_PER_ELEMENT).zeroCopy
+}
+
+/** The elements as a row-major typed array, the same one each time. */
+export function elements(session: Session, row: number, name: string): TensorData {
+  const known = session.data.get(row)
+  if (known !== undefined) return known
+  const { array } = session.catalog.dtype(row)
+  let data: TensorData
+  if (session.catalog.tensor(row, 'numel') === 0) {
+    data = new array(new ArrayBuffer(0))
+  } else if (isDirect(session, row)) {
+    data = view(session, row, name)
+  } else {
+    data = new array(gather(session, row, name))
+  }
+  session.data.set(row, data)
+  return data
+}
+
+function view(session: Session, row: number, name: string): TensorData {
+  const { catalog, storages } = session
+  const dtype = catalog.dtype(row)
+  const start = firstByte(session, row, name)
+  const bytes = denseBytes(dtype, catalog.tensor(row, 'numel'))
+  const unit = dtype.array.BYTES_PER_ELEMENT
+  const span = storages.span(catalog.storageOf(row)!, start, start + bytes, unit)
+  return new dtype.array(span.buffer, span.byteOffset, bytes / unit)
+}
+
+/** Bytes that a view with strides reaches over can be few while its elements are many: a stride of 0 repeats. */
+function gather(session: Session, row: number, name: string): ArrayBuffer {
+  const { catalog, storages, path } = session
+  const dtype = catalog.dtype(row)
+  if (dtype.bits < 8) {
+    const message = `tensor '${name}' is a strided view of packed ${dtype.name} elements`
+    throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'packed views')
+  }
+  const bytes = catalog.tensor(row, 'numel') * dtype.bytes
+  session.checkCopy(bytes)
+  checkLength(session, bytes)
+  const sizes = catalog.sizes(row)
+  const strides = catalog.strides(row)
+  const extent = sizes.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 1)
+  const start = catalog.tensor(row, 'offset') * dtype.bytes
+  const end = start + extent * dtype.bytes
+  const span = storages.span(catalog.storageOf(row)!, start, end, dtype.array.BYTES_PER_ELEMENT)
+  const target = new ArrayBuffer(bytes)
+  const flags = catalog.tensor(row, 'flags') & (TensorFlag.conjugate | TensorFlag.negative)
+  binding.gather(span.buffer, span.byteOffset, dtype.index, sizes, strides, flags, target)
+  return target
+}
+
+function checkLength(session: Session, bytes: number): void {
+  if (bytes <= LONGEST_BUFFER) return
+  const message = `a copy of ${bytes} bytes is larger than an ArrayBuffer can be here (${LONGEST_BUFFER})`
+  throw new UnsupportedError('UNSUPPORTED_RUNTIME', message, { path: session.path }, 'long ArrayBuffers')
+}
+
+/** Bytes [start, end) of the dense row-major form, little-endian. */
+export function elementBytes(
+  session: Session,
+  row: number,
+  name: string,
+  start: number,
+  end: number,
+): Uint8Array {
+  const { catalog, storages } = session
+  const dtype = catalog.dtype(row)
+  const storage = catalog.storageOf(row)!
+  let bytes: Uint8Array
+  if (isDirect(session, row) && storages.isLong(storage)) {
+    // A window for every piece would stay for as long as the checkpoint; a copy does not.
+    const first = firstByte(session, row, name)
+    const from = HOST_IS_LITTLE ? start : start - (start % dtype.unit)
+    const to = HOST_IS_LITTLE ? end : Math.ceil(end / dtype.unit) * dtype.unit
+    const copy = storages.copy(storage, first + from, first + to)
+    if (!HOST_IS_LITTLE && dtype.unit > 1) binding.swap(copy, dtype.unit)
+    return new Uint8Array(copy, start - from, end - start)
+  }
+  const data = elements(session, row, name)
+  bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  if (!HOST_IS_LITTLE && dtype.unit > 1) {
+    bytes = bytes.slice()
+    binding.swap(bytes.buffer as ArrayBuffer, dtype.unit)
+  }
+  return bytes.subarray(start, end)
+}
+
+/** Real elements as float32; float32 ones as they are. */
+export function float32(session: Session, row: number, name: string): Float32Array {
+  const dtype = session.catalog.dtype(row)
+  if (dtype.kind === 'Complex' || dtype.kind === 'Bits' || dtype.kind === 'Quantized') {
+    const message = `tensor '${name}' is ${dtype.name}, whose elements are no real numbers`
+    throw new UnsupportedError('UNSUPPORTED_DTYPE', message, { path: session.path }, dtype.name)
+  }
+  const data = elements(session, row, name)
+  if (dtype.name === 'float32') return data as Float32Array
+  const target = float32Target(session, data.length)
+  binding.toFloat32(data.buffer, data.byteOffset, dtype.index, data.length, target)
+  return new Float32Array(target)
+}
+
+/** How quantised elements stand for real numbers: one scale, or one for each index along `axis`. */
+export interface Scaling {
+  scales: Float64Array
+  zeroPoints: Float64Array
+  /** Nothing: one scale for all. */
+  axis: number | undefined
+}
+
+/** (q - zeroPoint) * scale for each element. */
+export function dequantized(
+  session: Session,
+  row: number,
+  name: string,
+  { scales, zeroPoints, axis }: Scaling,
+): Float32Array {
+  const { catalog } = session
+  const count = catalog.tensor(row, 'numel')
+  const data = elements(session, row, name)
+  const target = float32Target(session, count)
+  if (count > 0) {
+    const sizes = catalog.sizes(row)
+    const product = (from: number, to?: number) => sizes.subarray(from, to).reduce((a, b) => a * b, 1)
+    const shape =
+      axis === undefined ? [1, 1, count] : [product(0, axis), sizes[axis]!, product(axis + 1)]
+    const { index }: DTypeInfo = catalog.dtype(row)
+    binding.dequantize(
+      data.buffer,
+      data.byteOffset,
+      index,
+      Float64Array.from(shape),
+      scales,
+      zeroPoints,
+      target,
+    )
+  }
+  return new Float32Array(target)
+}
+
+function float32Target(session: Session, count: number): ArrayBuffer {
+  session.checkCopy(count * 4)
+  checkLength(session, count * 4)
+  return new ArrayBuffer(count * 4)
+}

@@ -1,0 +1,123 @@
+// The pickle machine: a stack, a mark stack and a memo over the node pool. Behind decoder.h; nobody
+// else needs it. The opcodes are in three files: machine.cc has the commonest and those that steer
+// the machine, machine_values.cc numbers, text and containers, machine_objects.cc globals, calls
+// and state.
+#pragma once
+
+#include "core/pickle/decoder.h"
+#include "core/pickle/memo.h"
+
+namespace torchmap {
+
+class Machine {
+ public:
+  Machine(ByteSpan bytes, Pool& pool, const DecodeOptions& options)
+      : start_(bytes.data()),
+        at_(start_),
+        end_(start_ + bytes.size()),
+        pool_(pool),
+        options_(options) {}
+
+  Result<Decoded> run();
+
+ private:
+  Status step(Opcode op);
+  Status poll();
+  Status number(Opcode op);
+  Status text(Opcode op);
+  Status container(Opcode op);
+  Status memo(Opcode op);
+  Status object(Opcode op);
+  Status control(Opcode op);
+
+  // --- bytes ---
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
+  template <typename T>
+  Status read(T& value) {
+    if (sizeof(T) > left()) return truncated(sizeof(T));
+    value = load_le<T>(at_);
+    at_ += sizeof(T);
+    return {};
+  }
+  Status take(uint64_t count, std::string_view& out) {
+    if (count > left()) return truncated(count);
+    out = {reinterpret_cast<const char*>(at_), static_cast<size_t>(count)};
+    at_ += count;
+    return {};
+  }
+  Status line(std::string_view& out) {
+    const void* found = left() == 0 ? nullptr : std::memchr(at_, '\n', left());
+    if (found == nullptr) return truncated(1);
+    const auto* stop = static_cast<const std::byte*>(found);
+    out = {reinterpret_cast<const char*>(at_), static_cast<size_t>(stop - at_)};
+    at_ = stop + 1;
+    return {};
+  }
+  Status counted(Opcode op, std::string_view& out);
+
+  // --- stack ---
+  void push(NodeId id) { stack_.push_unchecked(id); }
+  void push_new(const Node& node) {
+    pool_.nodes.push_unchecked(node);
+    push(static_cast<NodeId>(pool_.nodes.size() - 1));
+  }
+  size_t depth() const { return stack_.size() - fence_; }
+  Status need(size_t count) {
+    if (depth() < count)
+      return bad("needs " + std::to_string(count) + " values but the stack holds " +
+                 std::to_string(depth()));
+    return {};
+  }
+  NodeId pop() {
+    const NodeId id = stack_.back();
+    stack_.truncate(stack_.size() - 1);
+    return id;
+  }
+  Status pop_mark(size_t& first) {
+    if (marks_.empty()) return bad("needs a mark and there is none");
+    first = marks_.back();
+    marks_.truncate(marks_.size() - 1);
+    fence_ = marks_.empty() ? 0 : marks_.back();
+    return {};
+  }
+
+  // --- values ---
+  Status add_to_list(NodeId target, const NodeId* values, size_t count);
+  Status add_to_dict(NodeId target, const NodeId* values, size_t count);
+  Status call(CallKind kind, NodeId callable, NodeId arguments);
+  Status global(std::string_view module, std::string_view name);
+  Status words_room(size_t count);
+
+  // --- failures ---
+  uint64_t offset() const {
+    return options_.base_offset + static_cast<uint64_t>(opcode_at_ - start_);
+  }
+  std::string op_name() const {
+    return std::string(opcode_name(std::to_integer<uint8_t>(*opcode_at_)));
+  }
+  Status bad(const std::string& what) {
+    return Status(Code::kBadPickle, "pickle opcode " + op_name() + " " + what).at(offset());
+  }
+  Status truncated(uint64_t count) {
+    return Status(Code::kTruncated, "the pickle ends inside opcode " + op_name() +
+                                        ", which needs " + std::to_string(count) +
+                                        " more bytes where " + std::to_string(left()) + " are left")
+        .at(offset());
+  }
+
+  const std::byte* start_;
+  const std::byte* at_;
+  const std::byte* end_;
+  const std::byte* opcode_at_ = nullptr;
+  const std::byte* frame_end_ = nullptr;
+  Pool& pool_;
+  const DecodeOptions& options_;
+  Buffer<NodeId> stack_;
+  Buffer<size_t> marks_;
+  size_t fence_ = 0;  // stack position of the innermost mark: nothing below it may be popped
+  Memo memo_;
+  Decoded decoded_;
+  bool stopped_ = false;
+};
+
+}  // namespace torchmap
