@@ -37,9 +37,9 @@ export function checkOptions(
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     const nearest = nearestName(key, known)
-    const hint = nearest === undefined ? `one of ${known.join(', ')}` : `perhaps '${nearest}'`
+    const expected = nearest === undefined ? `one of ${known.join(', ')}` : `perhaps ${nearest}`
     throw Object.assign(
-      new TypeError(`Expected a known option but received ${name}.${key}; it should be ${hint}`),
+      new TypeError(`Expected ${expected} in ${name} but received the unknown name ${key}`),
       { code: 'ERR_INVALID_ARG_VALUE' as const },
     )
   }

@@ -4,7 +4,7 @@
  * Everything that crosses the border is a number, a string, an ArrayBuffer or a packed table of them; classes,
  * typed arrays and errors are made on this side. Arguments are checked before they get here.
  */
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
@@ -78,6 +78,8 @@ export const TensorFlag = {
   wrapper: 64,
   coalesced: 128,
   bareStorage: 256,
+  /** Nested or jagged: sizes of -1 differ from row to row, there are no strides. */
+  ragged: 512,
 } as const
 
 /** Index into these is a row's `layout`. */
@@ -155,6 +157,12 @@ export interface Opened {
   skipped: { name: string; code: string; message: string }[]
 }
 
+/** The tables that rows are added to while values are made. */
+export type NativeTables = Pick<
+  Opened,
+  'tensors' | 'dims' | 'parts' | 'quantizers' | 'storages' | 'keys' | 'devices'
+>
+
 /** What the tape's words mean: see `tape.ts` and native/core/torch/tape.h. */
 export interface NativeTape {
   words: Uint32Array
@@ -163,7 +171,7 @@ export interface NativeTape {
   bytes: ArrayBuffer
   root: number
   /** The tensor tables again, where making values added rows to them (numpy arrays); else absent. */
-  tables?: Pick<Opened, 'tensors' | 'dims' | 'parts' | 'quantizers' | 'storages' | 'keys' | 'devices'>
+  tables?: NativeTables
 }
 
 export interface NativeOptions {
@@ -183,7 +191,8 @@ export interface Window {
   window: number
   /** Bytes from the start of the buffer to the first byte asked for. */
   byteOffset: number
-  zeroCopy: boolean
+  /** Whether {@link buffer} lies over the pages; absent where that is. */
+  zeroCopy?: boolean
 }
 
 export interface Binding {
@@ -207,12 +216,21 @@ export interface Binding {
   /**
    * Copies bytes [start, end) of a storage to a new ArrayBuffer (as stored: not swapped; deflated ones still deflated).
    */
-  read(handle: Handle, storage: number, start: number, end: number): Outcome<{ buffer: ArrayBuffer }>
+  read(
+    handle: Handle,
+    storage: number,
+    start: number,
+    end: number,
+  ): Outcome<{ buffer: ArrayBuffer }>
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
 
   tape(handle: Handle): Outcome<NativeTape>
-  stateDict(handle: Handle, from: string | undefined): Outcome<{ names: PackedStrings; named: Uint32Array }>
+  /** `tables` as in {@link NativeTape}. */
+  stateDict(
+    handle: Handle,
+    from: string | undefined,
+  ): Outcome<{ names: PackedStrings; named: Uint32Array; tables?: NativeTables }>
   /** Detaches these buffers where this addon made them and unmaps the file once nothing else holds it. */
   close(handle: Handle, buffers: ArrayBuffer[]): void
 
@@ -230,7 +248,13 @@ export interface Binding {
   /** Reverses the bytes of each unit in place. */
   swap(target: ArrayBuffer, unit: number): void
   /** Row-major elements to float32; complex dtypes and packed ones are not for it. */
-  toFloat32(source: ArrayBufferLike, byteOffset: number, dtype: number, count: number, target: ArrayBuffer): void
+  toFloat32(
+    source: ArrayBufferLike,
+    byteOffset: number,
+    dtype: number,
+    count: number,
+    target: ArrayBuffer,
+  ): void
   /** (q - zeroPoint) * scale, by tensor (one scale) or along the middle of [outer, channels, inner]. */
   dequantize(
     source: ArrayBufferLike,
@@ -243,7 +267,12 @@ export interface Binding {
   ): void
 
   /** Tables of the core, for the tests that compare them with this side. */
-  tables(): { dtypes: string[]; codes: string[]; limits: Record<string, number>; opcodes: [string, number][] }
+  tables(): {
+    dtypes: string[]
+    codes: string[]
+    limits: Record<string, number>
+    opcodes: [string, number][]
+  }
 }
 
 const load = createRequire(__filename)
@@ -258,10 +287,24 @@ function candidates(): string[] {
   ]
 }
 
+/**
+ * Whether this Node needs musl: the name of its dynamic linker stands near the start of the executable. Asking
+ * `process.report` would take longer than opening most checkpoints.
+ */
 function isMusl(): boolean {
   if (process.platform !== 'linux') return false
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
-  return report?.header?.glibcVersionRuntime === undefined
+  try {
+    const head = Buffer.alloc(4096)
+    const file = openSync(process.execPath, 'r')
+    try {
+      readSync(file, head, 0, head.length, 0)
+    } finally {
+      closeSync(file)
+    }
+    return head.includes('/ld-musl-')
+  } catch {
+    return false
+  }
 }
 
 function loadBinding(): Binding {

@@ -4,15 +4,19 @@
 import {
   type NativeQuantizer,
   type NativeTables,
-  type PackedStrings,
   PART_ROLES,
+  type PackedStrings,
   StorageColumn,
   TensorColumn,
+  TensorFlag,
 } from './binding'
 import { DTYPES, type DTypeInfo } from './dtype'
 
 /** In columns that refer to other rows: none. */
 const NO_INDEX = 0xffff_ffff
+
+/** Rows from here on were added on this side. */
+const FIRST_ADDED = 2 ** 32
 
 /** What a part is to the tensor it belongs to. */
 export type PartRole = (typeof PART_ROLES)[number]
@@ -22,8 +26,16 @@ export function stringAt({ text, ends }: PackedStrings, index: number): string {
   return text.slice(index === 0 ? 0 : ends[index - 1], ends[index])
 }
 
+/** A strided view over the storage of another row, in elements. */
+export interface View {
+  offset: number
+  sizes: readonly number[]
+  strides: readonly number[]
+}
+
 export class Catalog {
   #tables: NativeTables
+  readonly #added: { cells: number[]; dims: Float64Array }[] = []
 
   constructor(tables: NativeTables) {
     this.#tables = tables
@@ -35,7 +47,24 @@ export class Catalog {
   }
 
   tensor(row: number, column: keyof typeof TensorColumn): number {
+    if (row >= FIRST_ADDED) return this.#added[row - FIRST_ADDED]!.cells[TensorColumn[column]]!
     return this.#tables.tensors[row * TensorColumn.count + TensorColumn[column]]!
+  }
+
+  /** Adds a row that is a view of another one; the caller has checked that it lies in the storage. */
+  addView(row: number, { offset, sizes, strides }: View): number {
+    const cells: number[] = Array.from({ length: TensorColumn.count }, () => 0)
+    for (const column of ['dtype', 'storage', 'device'] as const) {
+      cells[TensorColumn[column]] = this.tensor(row, column)
+    }
+    const numel = sizes.reduce((a, b) => a * b, 1)
+    cells[TensorColumn.flags] = isContiguous(sizes, strides) ? TensorFlag.contiguous : 0
+    cells[TensorColumn.offset] = offset
+    cells[TensorColumn.ndim] = sizes.length
+    cells[TensorColumn.quantizer] = NO_INDEX
+    cells[TensorColumn.numel] = numel
+    this.#added.push({ cells, dims: Float64Array.of(...sizes, ...strides) })
+    return FIRST_ADDED + this.#added.length - 1
   }
 
   dtype(row: number): DTypeInfo {
@@ -44,14 +73,18 @@ export class Catalog {
 
   /** Sizes in elements. */
   sizes(row: number): Float64Array {
-    const start = this.tensor(row, 'dims')
-    return this.#tables.dims.subarray(start, start + this.tensor(row, 'ndim'))
+    return this.#dims(row, 0)
   }
 
   /** Strides in elements. */
   strides(row: number): Float64Array {
-    const start = this.tensor(row, 'dims') + this.tensor(row, 'ndim')
-    return this.#tables.dims.subarray(start, start + this.tensor(row, 'ndim'))
+    return this.#dims(row, this.tensor(row, 'ndim'))
+  }
+
+  #dims(row: number, from: number): Float64Array {
+    const dims = row >= FIRST_ADDED ? this.#added[row - FIRST_ADDED]!.dims : this.#tables.dims
+    const start = this.tensor(row, 'dims') + from
+    return dims.subarray(start, start + this.tensor(row, 'ndim'))
   }
 
   device(row: number): string {
@@ -96,4 +129,16 @@ export class Catalog {
   storageKey(index: number): string {
     return stringAt(this.#tables.keys, index)
   }
+}
+
+/** torch's rule: the stride of a dimension of 1 does not matter, and nothing does where there are no elements. */
+function isContiguous(sizes: readonly number[], strides: readonly number[]): boolean {
+  if (sizes.includes(0)) return true
+  let expected = 1
+  for (let d = sizes.length - 1; d >= 0; --d) {
+    if (sizes[d] === 1) continue
+    if (strides[d] !== expected) return false
+    expected *= sizes[d]!
+  }
+  return true
 }

@@ -75,8 +75,7 @@ export class CheckpointError extends Error {
   declare readonly offset?: number
 
   static {
-    // biome-ignore lint/complexity/noThisInStatic: the class is named once
-    this.prototype.name = 'CheckpointError'
+    CheckpointError.prototype.name = 'CheckpointError'
   }
 
   constructor(code: ErrorCode, message: string, place: ErrorPlace = {}) {
@@ -111,7 +110,6 @@ export class FormatError extends CheckpointError {
   static {
     FormatError.prototype.name = 'FormatError'
   }
-  // biome-ignore lint/complexity/noUselessConstructor: narrows the code
   constructor(code: FormatCode, message: string, place?: ErrorPlace) {
     super(code, message, place)
   }
@@ -176,7 +174,6 @@ export class StateError extends CheckpointError {
   static {
     StateError.prototype.name = 'StateError'
   }
-  // biome-ignore lint/complexity/noUselessConstructor: narrows the code
   constructor(code: StateCode, message: string, place?: ErrorPlace) {
     super(code, message, place)
   }

@@ -69,7 +69,9 @@ function spreadCompressed(tensor: SparseTensor, target: TensorData): void {
   const count = plain.shape[batchRank] ?? -1
   const height = isBlocked ? (values.shape[batchRank + 1] ?? 0) : 1
   const width = isBlocked ? (values.shape[batchRank + 2] ?? 0) : 1
-  const [lines, places] = byRow ? [rows / height, columns / width] : [columns / width, rows / height]
+  const [lines, places] = byRow
+    ? [rows / height, columns / width]
+    : [columns / width, rows / height]
   const fits =
     Number.isInteger(lines) &&
     Number.isInteger(places) &&

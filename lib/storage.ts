@@ -109,8 +109,12 @@ export class Storages {
     if (start % swap !== 0 || end % swap !== 0) {
       // Whole units only: their bytes change places.
       const from = start - (start % swap)
-      const to = Math.min(end + swap - 1 - ((end + swap - 1) % swap), catalog.storage(index, 'bytes'))
-      if (from !== start || to !== end) return this.copy(index, from, to).slice(start - from, end - from)
+      const to = Math.min(
+        end + swap - 1 - ((end + swap - 1) % swap),
+        catalog.storage(index, 'bytes'),
+      )
+      if (from !== start || to !== end)
+        return this.copy(index, from, to).slice(start - from, end - from)
     }
     const deflated = catalog.storage(index, 'deflated')
     let buffer: ArrayBuffer
@@ -153,7 +157,8 @@ export class Storages {
       throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')
     }
     if (this.isPlain(index)) {
-      const span = source === undefined ? this.#window(index, start, end) : this.#own(index, start, end)
+      const span =
+        source === undefined ? this.#window(index, start, end) : this.#own(index, start, end)
       if (span.byteOffset % unit === 0) return span
     }
     return { buffer: this.copy(index, start, end), byteOffset: 0, zeroCopy: false }
@@ -171,7 +176,11 @@ export class Storages {
   /** Over the caller's own buffer. */
   #own(index: number, start: number, end: number): Span {
     const { buffer, byteOffset } = this.#session.source!
-    return { buffer, byteOffset: byteOffset + this.#offsetInSource(index, end) + start, zeroCopy: true }
+    return {
+      buffer,
+      byteOffset: byteOffset + this.#offsetInSource(index, end) + start,
+      zeroCopy: true,
+    }
   }
 
   /** Where a storage begins in the caller's bytes, which are the caller's to shrink or to transfer. */

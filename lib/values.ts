@@ -28,7 +28,10 @@ export function elementsRow(session: Session, row: number, name: string): number
       }
       const [whole, part] = [catalog.sizes(row), catalog.sizes(local)]
       if (whole.length !== part.length || whole.some((size, i) => size !== part[i])) {
-        throw refuse(`has only the shard [${part.join(', ')}] in this file; it is the part 'local'`, 'shard')
+        throw refuse(
+          `has only the shard [${part.join(', ')}] in this file; it is the part 'local'`,
+          'shard',
+        )
       }
       row = local
       continue
@@ -37,6 +40,9 @@ export function elementsRow(session: Session, row: number, name: string): number
     if (layout.startsWith('sparse')) {
       const roles = catalog.parts(row).map(([role]) => role)
       throw refuse(`is ${layout}: read its parts (${roles.join(', ')}) or call toDense()`, layout)
+    }
+    if ((flags & TensorFlag.ragged) !== 0) {
+      throw refuse('is nested: read its rows() or its values', 'nested')
     }
     if ((flags & TensorFlag.meta) !== 0 || catalog.storageOf(row) === undefined) {
       throw refuse('is a meta tensor, which has a shape but no elements', 'meta')
@@ -127,7 +133,12 @@ function gather(session: Session, row: number, name: string): ArrayBuffer {
 function checkLength(session: Session, bytes: number): void {
   if (bytes <= LONGEST_BUFFER) return
   const message = `a copy of ${bytes} bytes is larger than an ArrayBuffer can be here (${LONGEST_BUFFER})`
-  throw new UnsupportedError('UNSUPPORTED_RUNTIME', message, { path: session.path }, 'long ArrayBuffers')
+  throw new UnsupportedError(
+    'UNSUPPORTED_RUNTIME',
+    message,
+    { path: session.path },
+    'long ArrayBuffers',
+  )
 }
 
 /** Bytes [start, end) of the dense row-major form, little-endian. */
@@ -195,7 +206,8 @@ export function dequantized(
   const target = float32Target(session, count)
   if (count > 0) {
     const sizes = catalog.sizes(row)
-    const product = (from: number, to?: number) => sizes.subarray(from, to).reduce((a, b) => a * b, 1)
+    const product = (from: number, to?: number) =>
+      sizes.subarray(from, to).reduce((a, b) => a * b, 1)
     const shape =
       axis === undefined ? [1, 1, count] : [product(0, axis), sizes[axis]!, product(axis + 1)]
     const { index }: DTypeInfo = catalog.dtype(row)

@@ -6,19 +6,21 @@
 namespace torchmap::addon {
 namespace {
 
-Napi::String latin1(Napi::Env env, std::string_view text) {
+// As Napi::Value, not Napi::String: assigning a String to a property takes a detour through UTF-8
+// (Value::From of node-addon-api 8.9), which is slow and cannot hold lone surrogates.
+Napi::Value latin1(Napi::Env env, std::string_view text) {
   napi_value value = nullptr;
   NAPI_THROW_IF_FAILED(env, napi_create_string_latin1(env, text.data(), text.size(), &value),
-                       Napi::String());
-  return Napi::String(env, value);
+                       Napi::Value());
+  return Napi::Value(env, value);
 }
 
 // Any text of a file: ASCII as it is, else through UTF-16, which can hold lone surrogates.
-Napi::String string(Napi::Env env, std::string_view text) {
+Napi::Value string(Napi::Env env, std::string_view text) {
   if (is_ascii(text)) return latin1(env, text);
   std::u16string wide;
   append_utf16(wide, text);
-  return Napi::String::New(env, wide);
+  return Napi::Value(Napi::String::New(env, wide));
 }
 
 double number(uint32_t index) { return static_cast<double>(index); }
@@ -124,7 +126,7 @@ Napi::Object packed_strings(Napi::Env env, const Names& names) {
       append_utf16(wide, names.at(i));
       ends[i] = static_cast<uint32_t>(wide.size());
     }
-    packed["text"] = Napi::String::New(env, wide);
+    packed["text"] = Napi::Value(Napi::String::New(env, wide));
   }
   packed["ends"] = ends;
   return packed;
@@ -133,7 +135,7 @@ Napi::Object packed_strings(Napi::Env env, const Names& names) {
 Napi::Object packed_strings(Napi::Env env, const std::u16string& text,
                             const std::vector<uint32_t>& ends) {
   Napi::Object packed = Napi::Object::New(env);
-  packed["text"] = Napi::String::New(env, text);
+  packed["text"] = Napi::Value(Napi::String::New(env, text));
   packed["ends"] = words(env, ends.data(), ends.size());
   return packed;
 }

@@ -29,14 +29,12 @@ inline bool fits(uint64_t offset, uint64_t length, uint64_t size) {
 }
 
 inline std::optional<uint64_t> checked_mul(uint64_t a, uint64_t b) {
-  uint64_t product;
-  if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
-  return product;
+  if (b != 0 && a > std::numeric_limits<uint64_t>::max() / b) return std::nullopt;
+  return a * b;
 }
 inline std::optional<uint64_t> checked_add(uint64_t a, uint64_t b) {
-  uint64_t sum;
-  if (__builtin_add_overflow(a, b, &sum)) return std::nullopt;
-  return sum;
+  if (a > std::numeric_limits<uint64_t>::max() - b) return std::nullopt;
+  return a + b;
 }
 
 // Little-endian reads from memory that the caller has checked.

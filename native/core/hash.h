@@ -6,29 +6,44 @@
 #include <cstring>
 #include <string_view>
 
+#ifdef _MSC_VER
+#include <intrin.h>
+#endif
+
 namespace torchmap {
 
 // A number that differs from process to process.
 uint64_t hash_seed();
 
-inline uint64_t hash_mix(uint64_t a, uint64_t b) {
-  a ^= b;
-  a *= 0x9FB21C651E98DF25u;
-  return a ^ (a >> 32);
+// Folds the 128-bit product of two words: every bit of the result hangs on every bit of both.
+inline uint64_t hash_fold(uint64_t a, uint64_t b) {
+#ifdef _MSC_VER
+  uint64_t high;
+  const uint64_t low = _umul128(a, b, &high);
+  return low ^ high;
+#else
+  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+#endif
+}
+
+// The seed is a factor of every step, so that no two inputs collide for all seeds.
+inline uint64_t hash_mix(uint64_t hash, uint64_t word, uint64_t seed) {
+  return hash_fold(hash ^ word ^ 0x9E3779B97F4A7C15u, seed ^ 0xA0761D6478BD642Fu);
 }
 
 inline uint64_t hash_text(std::string_view text, uint64_t seed) {
-  uint64_t hash = seed ^ text.size() * 0x9E3779B97F4A7C15u;
+  uint64_t hash = text.size();
   const char* at = text.data();
   size_t left = text.size();
   for (; left >= 8; at += 8, left -= 8) {
     uint64_t word;
     std::memcpy(&word, at, 8);
-    hash = hash_mix(hash, word);
+    hash = hash_mix(hash, word, seed);
   }
   uint64_t tail = 0;
   if (left > 0) std::memcpy(&tail, at, left);
-  return hash_mix(hash_mix(hash, tail), seed);
+  return hash_mix(hash_mix(hash, tail, seed), left, seed);
 }
 
 struct SeededHash {

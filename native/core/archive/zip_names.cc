@@ -20,15 +20,15 @@ constexpr size_t kMaxRun = 512;
 // error.
 uint64_t hash_name(std::string_view name, uint64_t seed) {
   constexpr uint64_t kCase = 0x2020202020202020;
-  uint64_t hash = hash_mix(seed, name.size());
+  uint64_t hash = name.size();
   while (!name.empty()) {
     std::byte chunk[8] = {};
     const size_t length = name.size() < sizeof chunk ? name.size() : sizeof chunk;
     std::memcpy(chunk, name.data(), length);
-    hash = hash_mix(hash, load_le<uint64_t>(chunk) | kCase);
+    hash = hash_mix(hash, load_le<uint64_t>(chunk) | kCase, seed);
     name.remove_prefix(length);
   }
-  return hash_mix(hash, 0);
+  return hash_mix(hash, 0, seed);
 }
 
 // The half of a hash that does not choose the slot.

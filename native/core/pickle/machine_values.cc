@@ -22,9 +22,11 @@ Status Machine::number(Opcode op) {
       return {};
     }
     case Opcode::kBINFLOAT: {
-      uint64_t bits = 0;
-      TRY(read(bits));
-      push_new(Node::of_real(std::bit_cast<double>(__builtin_bswap64(bits))));
+      std::string_view digits;
+      TRY(take(sizeof(double), digits));
+      uint64_t bits = 0;  // big-endian, the only such number of a pickle
+      for (char byte : digits) bits = bits << 8 | static_cast<uint8_t>(byte);
+      push_new(Node::of_real(std::bit_cast<double>(bits)));
       return {};
     }
     case Opcode::kFLOAT: {

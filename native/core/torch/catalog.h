@@ -56,6 +56,7 @@ enum TensorFlag : uint16_t {
   kContiguous = 32,  // row-major without gaps
   kWrapper = 64,     // a tensor subclass that keeps its values in the part `local`, or in its state
   kCoalesced = 128,  // sparse: indices are known to be unique and sorted
+  kRagged = 512,     // nested or jagged: sizes of -1 differ from row to row, there are no strides
   kBareStorage = 256,  // not a tensor in the file: a storage of its own, seen as one dimension
 };
 

@@ -53,7 +53,7 @@ void contiguous_strides(std::span<const int64_t> sizes, std::span<int64_t> strid
   for (size_t i = sizes.size(); i-- > 0;) {
     strides[i] = stride;
     const int64_t size = sizes[i] == 0 ? 1 : sizes[i];
-    if (__builtin_mul_overflow(stride, size, &stride)) stride = INT64_MAX;
+    stride = size > INT64_MAX / stride ? INT64_MAX : stride * size;
   }
 }
 

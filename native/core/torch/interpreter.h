@@ -32,6 +32,16 @@ enum class Meaning : uint16_t {
 
 class Interpreter;
 
+// A numpy dtype as pickled.
+struct NumpyType {
+  std::string descriptor;      // "<f4", "|S3", "<M8[ns]", or a list of fields
+  std::string code;            // "f4"
+  char order = '|';            // '<', '>' or '|' for none
+  uint64_t itemsize = 0;       // bytes of one element
+  std::optional<DType> dtype;  // where torch has the same
+  std::vector<int64_t> shape;  // of a field that is itself an array
+};
+
 // What a persistent id stands for; each container has its own rules.
 struct Persistent {
   enum Kind : uint8_t { kStorage, kTensor, kAlias, kObject } kind = kObject;
@@ -121,6 +131,8 @@ class Interpreter {
                         NodeId stride, uint16_t flags);
   Result<uint32_t> with_parts(Tensor tensor, std::span<const Part> parts,
                               std::span<const int64_t> sizes, std::span<const int64_t> strides);
+  Result<uint32_t> add_ragged(Tensor tensor, std::span<const Part> parts,
+                              std::span<const int64_t> shape);
   Result<uint32_t> copy_of(uint32_t tensor, uint16_t set_flags, bool requires_grad);
   Status read_metadata(NodeId metadata, uint16_t& flags);
   void attach_state(NodeId owner, NodeId state);
@@ -130,9 +142,11 @@ class Interpreter {
   Status resolve_numpy(NodeId id, GlobalKind kind, Args args);
   Status numpy_scalar(NodeId id, Args args);
   Status numpy_frombuffer(NodeId id, Args args);
-  Result<std::string> numpy_descriptor(NodeId dtype);
-  Status numpy_array(NodeId id, const std::string& descriptor, std::vector<int64_t> shape,
-                     bool fortran, NodeId data);
+  Result<NumpyType> numpy_type(NodeId dtype, int depth);
+  Result<std::string> numpy_fields(const std::vector<NodeId>& names, NodeId fields, int depth);
+  Status numpy_array(NodeId id, const NumpyType& type, std::vector<int64_t> shape, bool fortran,
+                     NodeId data);
+  Status numpy_text(NodeId id, std::string_view raw, bool big_endian);
   Result<std::string_view> raw_bytes(NodeId id);
 
   void become(NodeId id, Foreign kind, uint32_t index);

@@ -1,8 +1,10 @@
 // numpy arrays and scalars as pickled by numpy 1 and 2.
 // Source: numpy/core/src/multiarray/methods.c (array_reduce), descriptor.c (arraydescr_reduce),
 // v1.24 and v2.4.
-#include <bit>
+#include <algorithm>
+#include <charconv>
 
+#include "core/kernels/convert.h"
 #include "core/text.h"
 #include "core/torch/geometry.h"
 #include "core/torch/interpreter.h"
@@ -24,16 +26,7 @@ std::optional<DType> torch_dtype(std::string_view code) {
   return std::nullopt;
 }
 
-// Bytes of one element of a descriptor such as "<U2" or "|S3": digits behind the kind; 0 when
-// unknown.
-uint64_t element_bytes(std::string_view descriptor) {
-  uint64_t digits = 0;
-  for (char c : descriptor.substr(2)) {
-    if (c < '0' || c > '9' || digits > 1'000'000'000) break;
-    digits = digits * 10 + static_cast<uint64_t>(c - '0');
-  }
-  return descriptor[1] == 'U' ? digits * 4 : digits;
-}
+constexpr int kMaxFieldDepth = 8;  // records inside records
 
 }  // namespace
 
@@ -50,38 +43,93 @@ Result<std::string_view> Interpreter::raw_bytes(NodeId id) {
   return pool_.keep(std::move(bytes));
 }
 
-// numpy.dtype('f4', False, True) with state (3, '<', subdtype, names, fields, itemsize, alignment,
-// flags[, metadata]).
-Result<std::string> Interpreter::numpy_descriptor(NodeId id) {
+// numpy.dtype('f4', False, True) with state
+// (3, '<', (base, shape), names, {name: (dtype, offset)}, itemsize, alignment, flags[, metadata]).
+Result<NumpyType> Interpreter::numpy_type(NodeId id, int depth) {
   id = target(id);
-  if (pool_[id].tag != Tag::kCall || meaning(pool_[id].a).kind != GlobalKind::kNumpyDtype)
+  if (depth > kMaxFieldDepth) return wrong("the fields of a numpy dtype are nested too deep");
+  if (pool_[id].tag != Tag::kCall || meaning(pool_[id].a).kind != GlobalKind::kNumpyDtype) {
     return wrong("a numpy dtype is no numpy.dtype");
+  }
   const auto args = sequence(pool_[id].b);
   const auto code = args && !args->empty() ? text((*args)[0]) : std::nullopt;
   if (!code || code->empty()) return wrong("a numpy dtype has no type code");
-  std::string_view order = "|";
-  std::string unit;
   const std::vector<uint32_t> states = pool_.list(pool_.extra(id).states);
-  if (!states.empty()) {
-    const auto state = sequence(states.back());
-    if (state && state->size() > 1) order = text((*state)[1]).value_or("|");
-    // datetime64 and timedelta64: (metadata, (unit, count, ...)).
-    if (const auto meta = state && state->size() > 8 ? sequence((*state)[8]) : std::nullopt;
-        meta && meta->size() == 2) {
-      if (const auto parts = sequence((*meta)[1]); parts && !parts->empty()) {
-        auto name = raw_bytes((*parts)[0]);
-        if (name.ok()) unit = "[" + std::string(*name) + "]";
-      }
+  std::vector<NodeId> state;
+  if (!states.empty()) state = sequence(states.back()).value_or(state);
+  const auto part = [&](size_t i) {
+    return i < state.size() && !is_none(state[i]) ? std::optional(state[i]) : std::nullopt;
+  };
+
+  NumpyType type;
+  std::string_view order = part(1) ? text(*part(1)).value_or("|") : "|";
+  if (order == "=") order = "<";
+  type.order = order.empty() ? '|' : order[0];
+  type.code = *code == "O8" || *code == "O4" ? "O" : *code;
+  type.dtype = torch_dtype(type.code);
+  type.descriptor = std::string(1, type.order) + type.code;
+  if (type.dtype) {
+    type.itemsize = info(*type.dtype).bytes;
+  } else if (const auto size = part(5) ? integer(*part(5)) : std::nullopt; size && *size > 0) {
+    type.itemsize = static_cast<uint64_t>(*size);
+  } else if (const auto digits = std::string_view(type.code).substr(1); !digits.empty()) {
+    std::from_chars(digits.data(), digits.data() + digits.size(), type.itemsize);
+  }
+  // datetime64 and timedelta64: (metadata, (unit, count, ...)).
+  if (const auto meta = part(8) ? sequence(*part(8)) : std::nullopt; meta && meta->size() == 2) {
+    if (const auto units = sequence((*meta)[1]); units && !units->empty()) {
+      auto name = raw_bytes((*units)[0]);
+      const auto count = units->size() > 1 ? integer((*units)[1]).value_or(1) : 1;
+      if (name.ok())
+        type.descriptor +=
+            "[" + (count == 1 ? "" : std::to_string(count)) + std::string(*name) + "]";
     }
   }
-  if (order == "=") order = "<";
-  return std::string(order) + std::string(*code == "O8" || *code == "O4" ? "O" : *code) + unit;
+  if (part(3) && part(4)) {
+    const auto names = sequence(*part(3));
+    if (!names) return wrong("the fields of a numpy dtype have no names");
+    TRY_ASSIGN(type.descriptor, numpy_fields(*names, *part(4), depth));
+    type.dtype.reset();
+  } else if (part(2)) {
+    const auto base = sequence(*part(2));
+    if (!base || base->size() != 2) return wrong("the shape of a numpy dtype is no pair");
+    TRY_ASSIGN(const NumpyType inner, numpy_type((*base)[0], depth + 1));
+    const auto shape = integers((*base)[1]);
+    if (!shape) return wrong("the shape of a numpy dtype is no tuple of integers");
+    type.descriptor = inner.descriptor;
+    type.shape = *shape;
+    type.dtype.reset();
+  }
+  return type;
 }
 
-Status Interpreter::numpy_array(NodeId id, const std::string& descriptor,
-                                std::vector<int64_t> shape, bool fortran, NodeId data) {
+// "[('id', '<i4'), ('at', '<f4', (2,))]", as numpy.lib.format writes it.
+Result<std::string> Interpreter::numpy_fields(const std::vector<NodeId>& names, NodeId fields,
+                                              int depth) {
+  std::string out = "[";
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto name = text(names[i]);
+    const auto field = name ? entry(fields, *name) : std::nullopt;
+    const auto pair = field ? sequence(*field) : std::nullopt;
+    if (!pair || pair->size() < 2) return wrong("a field of a numpy dtype is malformed");
+    TRY_ASSIGN(const NumpyType type, numpy_type((*pair)[0], depth + 1));
+    const bool nested = type.descriptor.starts_with('[');
+    out += (i == 0 ? "('" : ", ('") + std::string(*name) + "', ";
+    out += nested ? type.descriptor : "'" + type.descriptor + "'";
+    if (!type.shape.empty()) {
+      out += ", (";
+      for (int64_t size : type.shape) out += std::to_string(size) + ",";
+      out += ")";
+    }
+    out += ")";
+  }
+  return out + "]";
+}
+
+Status Interpreter::numpy_array(NodeId id, const NumpyType& type, std::vector<int64_t> shape,
+                                bool fortran, NodeId data) {
   NdArray array;
-  array.dtype = descriptor;
+  array.dtype = type.descriptor;
   array.fortran = fortran;
   array.shape = std::move(shape);
   uint64_t numel = 1;
@@ -90,12 +138,12 @@ Status Interpreter::numpy_array(NodeId id, const std::string& descriptor,
     if (!product) return wrong("the shape of a numpy array is not possible");
     numel = *product;
   }
-  if (descriptor.substr(1) == "O") {
+  if (type.code == "O") {
     array.objects = data;
   } else {
     TRY_ASSIGN(array.bytes, raw_bytes(data));
-    const auto dtype = torch_dtype(std::string_view(descriptor).substr(1));
-    const uint64_t bytes = dtype ? info(*dtype).bytes : element_bytes(descriptor);
+    const auto dtype = type.dtype;
+    const uint64_t bytes = type.itemsize;
     const auto needed = checked_mul(numel, bytes);
     if (!needed || *needed != array.bytes.size()) {
       return wrong("a numpy array of " + std::to_string(numel) + " elements of " +
@@ -110,7 +158,7 @@ Status Interpreter::numpy_array(NodeId id, const std::string& descriptor,
       storage.place = StoragePlace::kMemory;
       storage.memory = reinterpret_cast<const std::byte*>(array.bytes.data());
       storage.bytes = array.bytes.size();
-      storage.swap = descriptor[0] == '>' ? info(*dtype).swap : 1;
+      storage.swap = type.order == '>' ? info(*dtype).swap : 1;
       catalog_.storages.push_back(storage);
       Tensor tensor;
       tensor.dtype = *dtype;
@@ -140,39 +188,60 @@ Status Interpreter::numpy_reconstruct(NodeId id) {
       state->size() == 5 ? 1 : state->size() - 4;  // very old arrays have no version in front
   const auto shape = integers((*state)[skip]);
   if (!shape) return wrong("the shape of a numpy array is no tuple of integers");
-  TRY_ASSIGN(const std::string descriptor, numpy_descriptor((*state)[skip + 1]));
-  return numpy_array(id, descriptor, *shape, boolean((*state)[skip + 2]).value_or(false),
+  TRY_ASSIGN(const NumpyType type, numpy_type((*state)[skip + 1], 0));
+  return numpy_array(id, type, *shape, boolean((*state)[skip + 2]).value_or(false),
                      (*state)[skip + 3]);
 }
 
 // _frombuffer(buffer, dtype, shape, order)
 Status Interpreter::numpy_frombuffer(NodeId id, Args args) {
   if (args.size() < 4) return {};
-  TRY_ASSIGN(const std::string descriptor, numpy_descriptor(args[1]));
+  TRY_ASSIGN(const NumpyType type, numpy_type(args[1], 0));
   const auto shape = integers(args[2]);
   const auto order = text(args[3]);
   if (!shape || !order) return wrong("a numpy array has no shape or no order");
-  return numpy_array(id, descriptor, *shape, *order == "F", args[0]);
+  return numpy_array(id, type, *shape, *order == "F", args[0]);
+}
+
+// A numpy string: code points of 4 bytes, zeros at the end cut off.
+Status Interpreter::numpy_text(NodeId id, std::string_view raw, bool big_endian) {
+  std::string out;
+  size_t end = raw.size() / 4 * 4;
+  while (end > 0 && raw.substr(end - 4, 4) == std::string_view("\0\0\0\0", 4)) end -= 4;
+  for (size_t at = 0; at < end; at += 4) {
+    uint32_t point = load_le<uint32_t>(raw.data() + at);
+    if (big_endian)
+      point = point >> 24 | (point >> 8 & 0xFF00) | (point << 8 & 0xFF0000) | point << 24;
+    if (point > 0x10FFFF) return wrong("a numpy string holds a number that is no code point");
+    append_utf8(out, point);
+  }
+  become_value(id, Node::of_text(Tag::kStr, pool_.keep(std::move(out))));
+  return {};
 }
 
 // scalar(dtype, bytes)
 Status Interpreter::numpy_scalar(NodeId id, Args args) {
   if (args.size() < 2) return {};
-  TRY_ASSIGN(const std::string descriptor, numpy_descriptor(args[0]));
-  if (descriptor.substr(1) == "O") {
+  TRY_ASSIGN(const NumpyType type, numpy_type(args[0], 0));
+  if (type.code == "O") {
     become_alias(id, args[1]);
     return {};
   }
   TRY_ASSIGN(const std::string_view raw, raw_bytes(args[1]));
-  const auto dtype = torch_dtype(std::string_view(descriptor).substr(1));
+  if (type.code[0] == 'S') {
+    become_value(id, Node::of_text(Tag::kBytes, raw));
+    return {};
+  }
+  if (type.code[0] == 'U') return numpy_text(id, raw, type.order == '>');
+  const auto dtype = type.dtype;
   if (!dtype || raw.size() != info(*dtype).bytes) {
-    return numpy_array(id, descriptor, {}, false,
+    return numpy_array(id, type, {}, false,
                        args[1]);  // strings, dates: an array without dimensions
   }
   char bytes[16];
   std::memcpy(bytes, raw.data(), raw.size());
   const size_t unit = info(*dtype).swap;
-  if (descriptor[0] == '>') {
+  if (type.order == '>') {
     for (size_t at = 0; at < raw.size(); at += unit) std::reverse(bytes + at, bytes + at + unit);
   }
   const auto load = [&]<typename T>(T) { return load_le<T>(bytes); };
@@ -219,8 +288,12 @@ Status Interpreter::numpy_scalar(NodeId id, Args args) {
     case DType::kComplex128:
       catalog_.complexes.emplace_back(load_le<double>(bytes), load_le<double>(bytes + 8));
       break;
-    default:  // float16 has no scalar of its own here
-      return numpy_array(id, descriptor, {}, false, args[1]);
+    default: {
+      float value = 0;
+      to_float32(reinterpret_cast<const std::byte*>(bytes), *dtype, 1, &value);
+      become_value(id, Node::of_real(value));
+      return {};
+    }
   }
   become(id, Foreign::kComplex, static_cast<uint32_t>(catalog_.complexes.size() - 1));
   return {};

@@ -33,6 +33,10 @@ Result<uint32_t> Interpreter::sparse_from(Layout layout,
   for (const auto& [role, node] : parts) {
     TRY_ASSIGN(const uint32_t part, this->tensor(node));
     if (role == PartRole::kValues) {
+      // Fewer than two entries cannot be out of order; torch counts them as coalesced.
+      const Tensor& values = catalog_.tensors[part];
+      if (layout == Layout::kSparseCoo && values.ndim > 0 && catalog_.sizes(values)[0] < 2)
+        coalesced = true;
       tensor.dtype = catalog_.tensors[part].dtype;
       tensor.device = catalog_.tensors[part].device;
     } else if (info(catalog_.tensors[part].dtype).kind != DTypeKind::kInt) {
@@ -115,12 +119,13 @@ Result<uint32_t> Interpreter::rebuild_nested(Args args) {
     TRY_ASSIGN(const uint32_t offsets, this->tensor(args[3]));
     parts.push_back({PartRole::kOffsets, offsets});
   }
-  // The shape of a nested tensor is ragged: as a whole it is its flat buffer, its parts say how to
-  // cut it.
-  const std::vector<int64_t> shape(catalog_.sizes(tensor), catalog_.sizes(tensor) + tensor.ndim);
-  const std::vector<int64_t> stride(catalog_.strides(tensor),
-                                    catalog_.strides(tensor) + tensor.ndim);
-  return with_parts(tensor, parts, shape, stride);
+  // (rows, row dimensions): what the rows have in common is in the bytes of the part `sizes`.
+  const Tensor& rows = catalog_.tensors[sizes];
+  if (rows.ndim != 2) return wrong("the sizes of a nested tensor are no matrix");
+  std::vector<int64_t> shape(
+      static_cast<size_t>(std::min<int64_t>(catalog_.sizes(rows)[1], 64)) + 1, -1);
+  shape[0] = catalog_.sizes(rows)[0];
+  return add_ragged(tensor, parts, shape);
 }
 
 // _rebuild_njt({values, offsets, lengths, _ragged_idx, _metadata_cache, requires_grad})
@@ -142,10 +147,37 @@ Result<uint32_t> Interpreter::rebuild_jagged(Args args) {
   tensor.layout = Layout::kJagged;
   const auto requires_grad = entry(dict, "requires_grad");
   if (requires_grad && boolean(*requires_grad).value_or(false)) tensor.flags |= kRequiresGrad;
-  const std::vector<int64_t> shape(catalog_.sizes(tensor), catalog_.sizes(tensor) + tensor.ndim);
-  const std::vector<int64_t> stride(catalog_.strides(tensor),
-                                    catalog_.strides(tensor) + tensor.ndim);
-  return with_parts(tensor, parts, shape, stride);
+  // values are (total, ...): the ragged dimension is split into rows, and moves to the place it is
+  // said to have.
+  const auto ragged = entry(dict, "_ragged_idx");
+  const int64_t place = ragged ? integer(*ragged).value_or(1) : 1;
+  const Tensor& flat = catalog_.tensors[data];
+  const Tensor& ends = catalog_.tensors[cuts];
+  if (flat.ndim == 0 || ends.ndim != 1 || place < 1 || place > flat.ndim) {
+    return wrong("the parts of a jagged tensor do not fit together");
+  }
+  std::vector<int64_t> shape(catalog_.sizes(flat), catalog_.sizes(flat) + flat.ndim);
+  shape[static_cast<size_t>(place - 1)] = -1;
+  shape.insert(shape.begin(), std::max<int64_t>(0, catalog_.sizes(ends)[0] - 1));
+  return add_ragged(tensor, parts, shape);
+}
+
+// A tensor whose rows differ in size: no storage of its own, no strides.
+Result<uint32_t> Interpreter::add_ragged(Tensor tensor, std::span<const Part> parts,
+                                         std::span<const int64_t> shape) {
+  tensor.storage = kNoIndex;
+  tensor.offset = 0;
+  tensor.flags = static_cast<uint16_t>((tensor.flags & kRequiresGrad) | kRagged);
+  tensor.ndim = static_cast<uint32_t>(shape.size());
+  tensor.dims = static_cast<uint32_t>(catalog_.dims.size());
+  catalog_.dims.append(shape.data(), shape.size());
+  const std::vector<int64_t> strides(shape.size());
+  catalog_.dims.append(strides.data(), strides.size());
+  tensor.parts = static_cast<uint32_t>(catalog_.parts.size());
+  tensor.part_count = static_cast<uint32_t>(parts.size());
+  catalog_.parts.append(parts.data(), parts.size());
+  catalog_.tensors.push(tensor);
+  return static_cast<uint32_t>(catalog_.tensors.size() - 1);
 }
 
 // _rebuild_meta_tensor_no_storage(dtype, size, stride, requires_grad)

@@ -225,6 +225,7 @@ void TapeWriter::object(NodeId id, uint32_t global, bool has_args, NodeId args) 
   const std::vector<uint32_t> entries = pool_.list(extra.entries);
   put(static_cast<uint32_t>(entries.size() / 2));
   for (NodeId node : entries) put(number(node));
+  put(extra.kwargs == 0 ? 0 : number(extra.kwargs) + 1);
 }
 
 void TapeWriter::call(NodeId id) {

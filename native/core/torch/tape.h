@@ -12,7 +12,8 @@
 //  11 global   module, name         (strings)
 //  12 object   global (value), has_args, args (value), state count, states..., items count,
 //  items...,
-//              entry count, (key, value)...     items and entries as in 8 and 10
+//              entry count, (key, value)..., kwargs (value + 1, or 0)     items and entries as in 8
+//              and 10; global is 2^32-1 for a persistent id, whose only argument is the id
 //  13 tensor   row
 //  14 complex  index into reals (two)
 //  15 array    dtype (string), tensor row or 2^32-1, ndim, sizes as pairs low, high..., fortran,

@@ -50,6 +50,7 @@ class Walker {
 
   void expand(NodeId node);
   void expand_object(NodeId node);
+  bool is_script(NodeId node) const;
   void expand_states(NodeId node);
   bool expand_module(NodeId node);
   void add_entries(NodeId dict);
@@ -138,8 +139,8 @@ void Walker::add_entry(NodeId key, NodeId value) {
   const auto hash_key = [&](NodeId id) {
     const Node& node = pool_[pool_.target(id)];
     if (node.tag == Tag::kStr) return hash_text(node.text(), seed_);
-    if (node.tag == Tag::kInt) return hash_mix(static_cast<uint64_t>(node.integer), seed_);
-    return hash_mix(pool_.target(id), seed_ + 1);
+    if (node.tag == Tag::kInt) return hash_mix(1, static_cast<uint64_t>(node.integer), seed_);
+    return hash_mix(2, pool_.target(id), seed_);
   };
   const auto same = [&](NodeId a, NodeId b) {
     const Node &left = pool_[pool_.target(a)], &right = pool_[pool_.target(b)];
@@ -218,7 +219,30 @@ void Walker::expand_states(NodeId node) {
   for (NodeId value : pool_.list(pool_.extra(node).states)) add(value, 0, Segment::kNone);
 }
 
+// An object of a TorchScript class, which in a state dict has tensors and submodules but no other
+// attributes.
+bool Walker::is_script(NodeId node) const {
+  const Node& value = pool_[pool_.target(node)];
+  if (value.tag != Tag::kCall) return false;
+  const Node& type = pool_[pool_.target(value.a)];
+  if (type.tag != Tag::kGlobal) return false;
+  const std::string_view module = pool_.globals[type.a].module;
+  return module == "__torch__" || module.starts_with("__torch__.");
+}
+
 void Walker::expand_object(NodeId node) {
+  if (mode_ == WalkMode::kStateDict && is_script(node)) {
+    const size_t first = children_.size();
+    expand_states(node);
+    size_t kept = first;
+    for (size_t i = first; i < children_.size(); ++i) {
+      (void)interpreter_.resolve(children_[i].node);
+      const Tag tag = pool_[pool_.target(children_[i].node)].tag;
+      if (tag == Tag::kForeign || is_script(children_[i].node)) children_[kept++] = children_[i];
+    }
+    children_.truncate(kept);
+    return;
+  }
   if (pool_[node].tag == Tag::kCall) {
     const NodeId arguments = pool_.target(pool_[node].b);
     if (pool_[arguments].tag == Tag::kTuple) {
@@ -386,48 +410,6 @@ Status Walker::run(NodeId root) {
 }
 
 }  // namespace
-
-std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object) {
-  Pool& pool = interpreter.pool();
-  std::vector<NodeId> dicts;
-  const auto add = [&](NodeId candidate) {
-    if (!interpreter.resolve(candidate).ok()) return;
-    candidate = pool.target(candidate);
-    const Node& node = pool[candidate];
-    if (node.tag == Tag::kDict ||
-        (node.tag == Tag::kCall && static_cast<Meaning>(node.aux) == Meaning::kMapping)) {
-      dicts.push_back(candidate);
-    }
-  };
-  for (NodeId state : pool.list(pool.extra(pool.target(object)).states)) {
-    state = pool.target(state);
-    const Node& node = pool[state];
-    if (node.tag == Tag::kTuple && node.a == 2) {  // (dict or None, slots)
-      const uint32_t first = pool.words[node.b], second = pool.words[node.b + 1];
-      add(first);
-      if (!dicts.empty() || pool[pool.target(first)].tag == Tag::kNone) add(second);
-    } else {
-      add(state);
-    }
-  }
-  return dicts;
-}
-
-std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object) {
-  for (NodeId dict : attribute_dicts(interpreter, object)) {
-    const auto parameters = interpreter.entry(dict, "_parameters");
-    const auto modules = interpreter.entry(dict, "_modules");
-    const auto buffers = interpreter.entry(dict, "_buffers");
-    if (!parameters || !modules || !buffers) continue;
-    for (NodeId part : {*parameters, *modules, *buffers}) {
-      if (!interpreter.resolve(part).ok()) return std::nullopt;
-    }
-    const auto hidden = interpreter.entry(dict, "_non_persistent_buffers_set");
-    if (hidden && !interpreter.resolve(*hidden).ok()) return std::nullopt;
-    return ModuleState{*parameters, *buffers, *modules, hidden};
-  }
-  return std::nullopt;
-}
 
 Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
             std::vector<Skipped>& skipped) {

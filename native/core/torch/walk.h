@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "core/torch/interpreter.h"
+#include "core/torch/module.h"
 
 namespace torchmap {
 
@@ -38,16 +38,6 @@ enum class WalkMode : uint8_t {
   kEverything,
   kStateDict,  // of a module only parameters, persistent buffers and submodules
 };
-
-// The state of an nn.Module as pickled: a dict with these entries.
-struct ModuleState {
-  NodeId parameters, buffers, modules;
-  std::optional<NodeId> non_persistent;
-};
-std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object);
-
-// The dict an object's attributes are in: the state itself or the first of (dict, slots).
-std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object);
 
 // A dict key as part of a name: text as it is, None, booleans and numbers as Python prints them,
 // tuples as (a, 1), any other key as '#' and its position in the dict.

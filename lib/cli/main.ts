@@ -1,0 +1,73 @@
+/**
+ * The command `torchmap`: what it is asked to do, and how it ends.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { inspectCommand } from './inspect'
+import { Output } from './output'
+import { printable } from './text'
+
+/** How the process ends; 1 is kept for commands that have findings. */
+const EXIT = { fine: 0, failed: 2 } as const
+
+const USAGE = `Usage: torchmap inspect [options] FILE
+
+Shows what is in a PyTorch checkpoint: its tensors, what they share, what cannot be read.
+
+Options:
+  --json         print one JSON document
+  --all          print every row, however long the table is
+  -h, --help     print this text
+  -v, --version  print the version
+`
+
+class UsageError extends Error {}
+
+/** Runs the command and sets the process's exit code. */
+export async function main(args: readonly string[]): Promise<void> {
+  const output = new Output(process.stdout)
+  try {
+    await run(args, output)
+    process.exitCode = EXIT.fine
+  } catch (error) {
+    process.exitCode = EXIT.failed
+    const message = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`torchmap: ${printable(message)}\n`)
+    if (error instanceof UsageError) process.stderr.write(`\n${USAGE}`)
+  }
+}
+
+async function run(args: readonly string[], output: Output): Promise<void> {
+  const { values, positionals } = parse(args)
+  if (values.help) return output.write(USAGE)
+  if (values.version) return output.write(`${version()}\n`)
+  const [command, path, ...rest] = positionals
+  if (command === undefined) throw new UsageError('no command is given')
+  if (command !== 'inspect') throw new UsageError(`'${command}' is no command`)
+  if (path === undefined) throw new UsageError('inspect needs a file')
+  if (rest.length > 0) throw new UsageError(`inspect takes one file, not ${rest.length + 1}`)
+  await inspectCommand(path, { json: values.json === true, all: values.all === true }, output)
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean' },
+        all: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean', short: 'v' },
+      },
+    })
+  } catch (error) {
+    throw new UsageError((error as Error).message.split('. ')[0])
+  }
+}
+
+function version(): string {
+  const manifest = readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')
+  return (JSON.parse(manifest) as { version: string }).version
+}

@@ -1,0 +1,20 @@
+/** The same package for `import`. Names are listed, because a star would bring CommonJS's own along. */
+export type * from './index.js'
+export {
+  Checkpoint,
+  CheckpointError,
+  FormatError,
+  isCheckpointError,
+  LIMITS,
+  LimitError,
+  NumpyArray,
+  open,
+  openSync,
+  PyGlobal,
+  PyObject,
+  StateError,
+  Storage,
+  Tensor,
+  UnsafeError,
+  UnsupportedError,
+} from './index.js'

@@ -1,0 +1,36 @@
+/**
+ * Opens PyTorch checkpoints without Python. The file is mapped, its pickle is decoded without running anything,
+ * and tensors come as typed arrays over the mapped pages.
+ *
+ * @example
+ * ```ts
+ * import { open } from 'torchmap'
+ *
+ * await using checkpoint = await open('resnet18.pth')
+ * for (const [name, tensor] of checkpoint.stateDict()) {
+ *   console.log(name, tensor.dtype, tensor.shape, tensor.data)
+ * }
+ * ```
+ *
+ * @packageDocumentation
+ */
+export type { PartRole } from './catalog'
+export { Checkpoint, type FileIdentity, type Format, type Skipped } from './checkpoint'
+export type { DType, TensorData } from './dtype'
+export {
+  CheckpointError,
+  type ErrorCode,
+  type ErrorOf,
+  FormatError,
+  isCheckpointError,
+  LimitError,
+  StateError,
+  UnsafeError,
+  UnsupportedError,
+} from './errors'
+export { LIMITS, type LimitName, type Limits } from './limits'
+export { NumpyArray } from './numpy'
+export { type OpenOptions, open, openSync, type Source } from './open'
+export { type Complex, PyGlobal, PyObject } from './python'
+export { Storage } from './storage'
+export { type Layout, type QScheme, Tensor, type TensorJson } from './tensor'

@@ -1,0 +1,140 @@
+/**
+ * Tensors by name, in file order. Opening makes no object per tensor: the index is built when a name is first
+ * looked up, and a Tensor when it is first asked for.
+ */
+import { inspect } from 'node:util'
+import type { PackedStrings } from './binding'
+import { stringAt } from './catalog'
+import type { Session } from './session'
+import { Tensor } from './tensor'
+
+/** The names that lead to tensor rows. */
+export interface NamedRows {
+  names: PackedStrings
+  named: Uint32Array
+}
+
+interface Index {
+  /** Position by name, in file order. */
+  positions: Map<string, number>
+  rows: number[]
+}
+
+export class TensorMap implements ReadonlyMap<string, Tensor> {
+  readonly #session: Session
+  readonly #packed: NamedRows
+  readonly #tensors: (Tensor | undefined)[] = []
+  #index: Index | undefined
+  #firstNames: Map<number, string> | undefined
+
+  /** @internal */
+  constructor(session: Session, packed: NamedRows) {
+    this.#session = session
+    this.#packed = packed
+  }
+
+  get size(): number {
+    return this.#indexed.rows.length
+  }
+
+  get(name: string): Tensor | undefined {
+    const position = this.#indexed.positions.get(name)
+    return position === undefined ? undefined : this.#at(position, name)
+  }
+
+  has(name: string): boolean {
+    return this.#indexed.positions.has(name)
+  }
+
+  keys(): MapIterator<string> {
+    return this.#indexed.positions.keys()
+  }
+
+  *values(): Generator<Tensor, undefined, unknown> {
+    for (const [, tensor] of this.entries()) yield tensor
+  }
+
+  *entries(): Generator<[string, Tensor], undefined, unknown> {
+    for (const [name, position] of this.#indexed.positions) yield [name, this.#at(position, name)]
+  }
+
+  [Symbol.iterator](): Generator<[string, Tensor], undefined, unknown> {
+    return this.entries()
+  }
+
+  forEach(
+    visit: (value: Tensor, key: string, map: ReadonlyMap<string, Tensor>) => void,
+    thisArg?: unknown,
+  ): void {
+    for (const [name, tensor] of this) visit.call(thisArg, tensor, name, this)
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'TensorMap'
+  }
+
+  [inspect.custom](): string {
+    const shown = [...this.#indexed.positions.keys()].slice(0, 3).map((name) => `'${name}'`)
+    return `TensorMap(${this.size}) { ${shown.join(', ')}${this.size > 3 ? ', ...' : ''} }`
+  }
+
+  /**
+   * The tensor of a row under its first name here, if it has one.
+   *
+   * @internal
+   */
+  ofRow(row: number): Tensor | undefined {
+    if (this.#firstNames === undefined) {
+      this.#firstNames = new Map()
+      const { positions, rows } = this.#indexed
+      for (const [name, position] of positions) {
+        const named = rows[position]!
+        if (!this.#firstNames.has(named)) this.#firstNames.set(named, name)
+      }
+    }
+    const name = this.#firstNames.get(row)
+    return name === undefined ? undefined : this.get(name)
+  }
+
+  #at(position: number, name: string): Tensor {
+    let tensor = this.#tensors[position]
+    if (tensor === undefined) {
+      tensor = new Tensor(this.#session, this.#indexed.rows[position]!, name)
+      this.#tensors[position] = tensor
+    }
+    return tensor
+  }
+
+  get #indexed(): Index {
+    this.#index ??= index(this.#packed)
+    return this.#index
+  }
+}
+
+/**
+ * Different paths can join to one name: {'a.b': x, 'a': {'b': y}}. The later ones get '#2', '#3' behind
+ * theirs, so that nothing is lost and no name that is really in the file moves.
+ */
+function index({ names, named }: NamedRows): Index {
+  const rows = Array.from(named)
+  const given = rows.map((_, position) => stringAt(names, position))
+  const firsts = new Map<string, number>()
+  for (const [position, name] of given.entries()) {
+    if (!firsts.has(name)) firsts.set(name, position)
+  }
+  if (firsts.size === rows.length) return { positions: firsts, rows }
+
+  const positions = new Map<string, number>()
+  const counters = new Map<string, number>()
+  for (const [position, name] of given.entries()) {
+    let free = name
+    if (firsts.get(name) !== position) {
+      let count = counters.get(name) ?? 1
+      do free = `${name}#${++count}`
+      while (firsts.has(free) || positions.has(free))
+      counters.set(name, count)
+    }
+    positions.set(free, position)
+  }
+  return { positions, rows }
+}

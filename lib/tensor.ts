@@ -1,0 +1,445 @@
+/**
+ * One tensor: a dtype, a shape and a stride over a storage, or the parts that make up a sparse, quantised,
+ * nested or sharded one.
+ */
+import { inspect } from 'node:util'
+import { checkRange } from './arguments'
+import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
+import type { PartRole } from './catalog'
+import { type DType, denseBytes, type TensorData } from './dtype'
+import { UnsupportedError } from './errors'
+import { commonSizes, nestedRows } from './nested'
+import { Session } from './session'
+import { spread } from './sparse'
+import type { Storage } from './storage'
+import { dequantized, elementBytes, elements, elementsRow, float32, isView } from './values'
+
+/** How a tensor keeps its elements, in torch's words. */
+export type Layout = (typeof LAYOUTS)[number]
+
+/** How quantised elements stand for real numbers, in torch's words. */
+export type QScheme = (typeof QSCHEMES)[number]
+
+/** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
+export class Tensor {
+  /** The name it was found under; empty for one that only {@link Checkpoint.root} reaches. */
+  readonly name: string
+  readonly #session: Session
+  readonly #row: number
+  #shape: readonly number[] | undefined
+  #stride: readonly number[] | undefined
+  #parts: Readonly<Partial<Record<PartRole, Tensor>>> | undefined
+  #dense: TensorData | undefined
+  #rows: readonly Tensor[] | undefined
+
+  /** @internal */
+  constructor(session: Session, row: number, name: string) {
+    if (!(session instanceof Session)) throw new TypeError('Illegal constructor')
+    this.name = name
+    this.#session = session
+    this.#row = row
+  }
+
+  get dtype(): DType {
+    return this.#session.catalog.dtype(this.#row).name
+  }
+
+  /**
+   * Elements along each dimension, outermost first; empty for a scalar. -1 for a dimension of a nested tensor
+   * that differs from row to row.
+   */
+  get shape(): readonly number[] {
+    if (this.#shape !== undefined) return this.#shape
+    const shape = Array.from(this.#session.catalog.sizes(this.#row))
+    const { sizes } = this.#has(TensorFlag.ragged) ? this.parts : {}
+    if (sizes !== undefined) {
+      // What rows have in common lies in the bytes of a tensor.
+      if (this.#session.isClosed) return shape
+      shape.splice(1, Infinity, ...commonSizes(sizes))
+    }
+    this.#shape = Object.freeze(shape)
+    return this.#shape
+  }
+
+  /** Elements from one index to the next along each dimension. */
+  get stride(): readonly number[] {
+    this.#stride ??= Object.freeze(Array.from(this.#session.catalog.strides(this.#row)))
+    return this.#stride
+  }
+
+  /** Elements from the start of the storage to the first one. */
+  get storageOffset(): number {
+    return this.#session.catalog.tensor(this.#row, 'offset')
+  }
+
+  /** Elements: the product of {@link shape}; of a nested tensor those of all rows. */
+  get size(): number {
+    return this.#session.catalog.tensor(this.#row, 'numel')
+  }
+
+  /** Bytes of the elements, dense; for a sparse or sharded tensor what its parts have here. */
+  get byteLength(): number {
+    const { catalog } = this.#session
+    const bytesOf = (row: number) => denseBytes(catalog.dtype(row), catalog.tensor(row, 'numel'))
+    const isOfParts = this.layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)
+    const parts = catalog.parts(this.#row)
+    if (!isOfParts || parts.length === 0) return bytesOf(this.#row)
+    return parts.reduce((sum, [, row]) => sum + bytesOf(row), 0)
+  }
+
+  get layout(): Layout {
+    return LAYOUTS[this.#session.catalog.tensor(this.#row, 'layout')]!
+  }
+
+  get requiresGrad(): boolean {
+    return this.#has(TensorFlag.requiresGrad)
+  }
+
+  /** Whether it was saved as an `nn.Parameter`. */
+  get isParameter(): boolean {
+    return this.#has(TensorFlag.isParameter)
+  }
+
+  /** The device it was saved from, such as `cpu` or `cuda:0`. */
+  get device(): string {
+    return this.#session.catalog.device(this.#row)
+  }
+
+  /** Whether it has a shape only: it was saved from the `meta` device. */
+  get isMeta(): boolean {
+    return this.#has(TensorFlag.meta)
+  }
+
+  /** Whether the elements lie row-major in the storage, without gaps. */
+  get isContiguous(): boolean {
+    return this.#has(TensorFlag.contiguous)
+  }
+
+  /**
+   * Whether {@link data} lies in the mapped file, or in the bytes given to `open`, rather than in a copy.
+   *
+   * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
+   */
+  get isZeroCopy(): boolean {
+    this.#session.checkOpen()
+    const row = this.#local ?? this.#row
+    return isView(this.#session, row)
+  }
+
+  /** The bytes this tensor views; the same object for tensors that share them. Sparse tensors have none. */
+  get storage(): Storage | undefined {
+    const index = this.#session.catalog.storageOf(this.#row)
+    return index === undefined ? undefined : this.#session.storages.object(index)
+  }
+
+  /**
+   * The elements, row-major; the same array each time.
+   *
+   * A view of the storage when the tensor is contiguous: writing to it changes this process's copy only, never
+   * the file, and shows in other tensors over the same storage. Otherwise a dense copy.
+   *
+   * By dtype: float32 `Float32Array`, float64 `Float64Array`, int8/16/32 `Int*Array`, int64 `BigInt64Array`,
+   * uint8/16/32 `Uint*Array`, uint64 `BigUint64Array`, bool `Uint8Array`; float16 and bfloat16 `Uint16Array` and
+   * float8 `Uint8Array` of bit patterns; complex ones (re, im) pairs; quantised ones their integers, packed
+   * ones (quint4x2, quint2x4) as the bytes that hold them, low bits first.
+   *
+   * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
+   * @throws {@link UnsupportedError} `UNSUPPORTED_LAYOUT` for sparse and meta tensors and for shards,
+   * `UNSUPPORTED_RUNTIME` where it is larger than an ArrayBuffer can be
+   * @throws {@link LimitError} `LIMIT_STORAGE` when a copy would be larger than `limits.copyBytes`
+   */
+  get data(): TensorData {
+    this.#session.checkOpen()
+    return elements(this.#session, elementsRow(this.#session, this.#row, this.name), this.name)
+  }
+
+  /**
+   * The elements as bytes: row-major, without gaps, little-endian.
+   *
+   * With `start` and `end`, those bytes of them: the way to read a tensor that is larger than an ArrayBuffer can be.
+   * A view wherever {@link data} is one.
+   *
+   * @param start bytes, 0 by default
+   * @param end bytes, all by default
+   * @throws what {@link data} throws; a RangeError for a range outside
+   */
+  bytes(start = 0, end?: number): Uint8Array {
+    this.#session.checkOpen()
+    const row = elementsRow(this.#session, this.#row, this.name)
+    const length = denseBytes(this.#session.catalog.dtype(row), this.size)
+    checkRange(start, end ?? length, length)
+    return elementBytes(this.#session, row, this.name, start, end ?? length)
+  }
+
+  /**
+   * The elements as float32, rounded to nearest where they have more digits: {@link data} itself for float32,
+   * {@link dequantize} for quantised dtypes, a copy for all other real ones.
+   *
+   * @throws {@link UnsupportedError} `UNSUPPORTED_DTYPE` for complex and bits dtypes
+   * @throws what {@link data} throws
+   */
+  toFloat32(): Float32Array {
+    this.#session.checkOpen()
+    if (this.qscheme !== undefined) return this.dequantize()
+    return float32(this.#session, elementsRow(this.#session, this.#row, this.name), this.name)
+  }
+
+  /**
+   * The elements of a sparse tensor, row-major with the zeros it leaves out; {@link data} for other tensors.
+   * Values at one place add up, as in torch.
+   *
+   * @throws {@link FormatError} `BAD_TENSOR` when an index is outside the shape
+   * @throws what {@link data} throws
+   */
+  toDense(): TensorData {
+    const { layout } = this
+    if (!layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)) return this.data
+    this.#session.checkOpen()
+    if (this.#dense !== undefined) return this.#dense
+    const dtype = this.#session.catalog.dtype(this.#row)
+    const bytes = denseBytes(dtype, this.size)
+    this.#session.checkCopy(bytes)
+    const dense = new dtype.array(new ArrayBuffer(bytes))
+    const part = (role: PartRole) => this.parts[role] ?? this.#missing(role)
+    spread(
+      { name: this.name, path: this.#session.path, layout, dtype, shape: this.shape, part },
+      dense,
+    )
+    this.#dense = dense
+    return dense
+  }
+
+  /** The tensors this one is made of, by role; empty for a plain one. */
+  get parts(): Readonly<Partial<Record<PartRole, Tensor>>> {
+    this.#parts ??= Object.freeze(
+      Object.fromEntries(
+        this.#session.catalog
+          .parts(this.#row)
+          .map(([role, row]) => [role, new Tensor(this.#session, row, `${this.name}.${role}`)]),
+      ),
+    )
+    return this.#parts
+  }
+
+  /** Sparse COO: whether it is known that no place has two values and that they are in order. */
+  get isCoalesced(): boolean {
+    if (this.#has(TensorFlag.coalesced)) return true
+    const count = this.layout === 'sparse_coo' ? this.values?.shape[0] : undefined
+    return count !== undefined && count < 2
+  }
+
+  /** Sparse COO: int64 of shape [sparse dimensions, values]. */
+  get indices(): Tensor | undefined {
+    return this.parts.indices
+  }
+
+  /** Sparse: the stored values. Nested: the elements of all rows. */
+  get values(): Tensor | undefined {
+    return this.parts.values
+  }
+
+  /** Sparse CSR and BSR: where each row begins among the values. */
+  get crowIndices(): Tensor | undefined {
+    return this.parts.crowIndices
+  }
+
+  /** Sparse CSR and BSR: the column of each value. */
+  get colIndices(): Tensor | undefined {
+    return this.parts.colIndices
+  }
+
+  /** Sparse CSC and BSC: where each column begins among the values. */
+  get ccolIndices(): Tensor | undefined {
+    return this.parts.ccolIndices
+  }
+
+  /** Sparse CSC and BSC: the row of each value. */
+  get rowIndices(): Tensor | undefined {
+    return this.parts.rowIndices
+  }
+
+  /** Nested: where each row begins; in old files there is only {@link rowOffsets}. */
+  get offsets(): Tensor | undefined {
+    return this.parts.offsets
+  }
+
+  /** Nested (jagged): the length of each row, where rows do not fill the space between {@link offsets}. */
+  get lengths(): Tensor | undefined {
+    return this.parts.lengths
+  }
+
+  /** Nested (strided): the shape of each row. */
+  get sizes(): Tensor | undefined {
+    return this.parts.sizes
+  }
+
+  /** Nested (strided): the stride of each row, in elements. */
+  get strides(): Tensor | undefined {
+    return this.parts.strides
+  }
+
+  /**
+   * Nested: where each row begins among {@link values}: in elements for strided ones, along the dimension that
+   * differs for jagged ones.
+   *
+   * @throws what {@link data} throws
+   */
+  get rowOffsets(): readonly number[] | undefined {
+    const { offsets, sizes } = this.parts
+    if (offsets !== undefined) return Array.from(offsets.data, Number)
+    if (sizes === undefined) return undefined
+    return Array.from(this.#quantizer?.scales ?? [])
+  }
+
+  /**
+   * The rows of a nested tensor, as views over its {@link values}; the same tensors each time.
+   *
+   * @throws {@link FormatError} `BAD_TENSOR` when a row is not inside the values
+   * @throws {@link UnsupportedError} `UNSUPPORTED_LAYOUT` for a tensor that is not nested
+   * @throws what {@link data} throws
+   */
+  rows(): readonly Tensor[] {
+    this.#session.checkOpen()
+    this.#rows ??= Object.freeze(
+      nestedRows(this, this.#session).map((view, i) => {
+        const values = this.#session.catalog.part(this.#row, 'values')!
+        const row = this.#session.catalog.addView(values, view)
+        return new Tensor(this.#session, row, `${this.name}.${i}`)
+      }),
+    )
+    return this.#rows
+  }
+
+  /** Sharded (DTensor): what this file has of it. */
+  get local(): Tensor | undefined {
+    return this.parts.local
+  }
+
+  /** Quantised: how its integers stand for real numbers. */
+  get qscheme(): QScheme | undefined {
+    const { catalog } = this.#session
+    if (catalog.dtype(this.#row).kind !== 'Quantized') return undefined
+    const quantizer = catalog.quantizer(this.#row)
+    return quantizer && QSCHEMES[quantizer.scheme]
+  }
+
+  /** Quantised with one scale: that scale. */
+  get scale(): number | undefined {
+    return this.qscheme?.startsWith('per_tensor') ? this.#quantizer!.scale : undefined
+  }
+
+  /** Quantised with one scale: the integer that stands for 0. */
+  get zeroPoint(): number | undefined {
+    return this.qscheme?.startsWith('per_tensor') ? this.#quantizer!.zeroPoint : undefined
+  }
+
+  /** Quantised by channel: the dimension that has a scale for each index. */
+  get axis(): number | undefined {
+    return this.qscheme?.startsWith('per_channel') ? this.#quantizer!.axis : undefined
+  }
+
+  /**
+   * Quantised by channel: the scale of each index along {@link axis}.
+   *
+   * @throws what {@link data} throws
+   */
+  get scales(): Float64Array | undefined {
+    return this.#perChannel('scales')
+  }
+
+  /**
+   * Quantised by channel: what stands for 0 at each index along {@link axis}.
+   *
+   * @throws what {@link data} throws
+   */
+  get zeroPoints(): Float64Array | undefined {
+    return this.#perChannel('zeroPoints')
+  }
+
+  /**
+   * The real numbers of a quantised tensor: (q - zero point) * scale for each element, row-major.
+   *
+   * @throws {@link UnsupportedError} `UNSUPPORTED_DTYPE` for a tensor that is not quantised
+   * @throws what {@link data} throws
+   */
+  dequantize(): Float32Array {
+    const { scale, zeroPoint, axis } = this
+    // torch multiplies by one scale as float32, by many as they are (ATen/native/quantized, v2.13).
+    const scales = scale === undefined ? this.scales : Float64Array.of(Math.fround(scale))
+    const zeroPoints = scale === undefined ? this.zeroPoints : Float64Array.of(zeroPoint!)
+    if (scales === undefined || zeroPoints === undefined) {
+      const message = `tensor '${this.name}' is ${this.dtype}, which is not quantised`
+      throw new UnsupportedError(
+        'UNSUPPORTED_DTYPE',
+        message,
+        { path: this.#session.path },
+        this.dtype,
+      )
+    }
+    this.#session.checkOpen()
+    const row = elementsRow(this.#session, this.#row, this.name)
+    return dequantized(this.#session, row, this.name, { scales, zeroPoints, axis })
+  }
+
+  /** What describes the tensor, without its elements. */
+  toJSON(): TensorJson {
+    return {
+      name: this.name,
+      dtype: this.dtype,
+      shape: this.shape,
+      stride: this.stride,
+      storageOffset: this.storageOffset,
+      byteLength: this.byteLength,
+      layout: this.layout,
+      device: this.device,
+      requiresGrad: this.requiresGrad,
+      storage: this.storage?.key ?? null,
+    }
+  }
+
+  [inspect.custom](): string {
+    const kind = this.layout === 'strided' ? '' : ` ${this.layout}`
+    return `Tensor('${this.name}' ${this.dtype}[${this.shape.join(', ')}]${kind})`
+  }
+
+  get #quantizer() {
+    return this.#session.catalog.quantizer(this.#row)
+  }
+
+  /** The row of the local part of a sharded tensor. */
+  get #local(): number | undefined {
+    return this.#session.catalog.part(this.#row, 'local')
+  }
+
+  #has(flag: number): boolean {
+    return (this.#session.catalog.tensor(this.#row, 'flags') & flag) !== 0
+  }
+
+  #perChannel(role: 'scales' | 'zeroPoints'): Float64Array | undefined {
+    if (this.axis === undefined) return undefined
+    const part = this.parts[role]
+    if (part === undefined) return this.#quantizer![role]
+    const isBits = part.dtype === 'float16' || part.dtype === 'bfloat16'
+    return Float64Array.from(isBits ? part.toFloat32() : part.data, Number)
+  }
+
+  #missing(role: PartRole): never {
+    const message = `${this.layout} tensor '${this.name}' has no ${role}`
+    throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path: this.#session.path }, role)
+  }
+}
+
+/** {@link Tensor.toJSON}: sizes and strides in elements. */
+export interface TensorJson {
+  name: string
+  dtype: DType
+  shape: readonly number[]
+  stride: readonly number[]
+  storageOffset: number
+  byteLength: number
+  layout: Layout
+  device: string
+  requiresGrad: boolean
+  /** Key of the storage. */
+  storage: string | null
+}
