@@ -21,6 +21,8 @@ const FIRST_ADDED = 2 ** 32
 /** What a part is to the tensor it belongs to. */
 export type PartRole = (typeof PART_ROLES)[number]
 
+const NO_PARTS: readonly never[] = []
+
 /** String `index` of many packed into one. */
 export function stringAt({ text, ends }: PackedStrings, index: number): string {
   return text.slice(index === 0 ? 0 : ends[index - 1], ends[index])
@@ -81,6 +83,16 @@ export class Catalog {
     return this.#dims(row, this.tensor(row, 'ndim'))
   }
 
+  /** Sizes, in an array of the caller's own. */
+  shape(row: number): number[] {
+    return numbers(this.sizes(row))
+  }
+
+  /** Strides, in an array of the caller's own. */
+  stride(row: number): number[] {
+    return numbers(this.strides(row))
+  }
+
   #dims(row: number, from: number): Float64Array {
     const dims = row >= FIRST_ADDED ? this.#added[row - FIRST_ADDED]!.dims : this.#tables.dims
     const start = this.tensor(row, 'dims') + from
@@ -102,7 +114,8 @@ export class Catalog {
   }
 
   /** The rows that a tensor of several parts is made of. */
-  parts(row: number): [PartRole, number][] {
+  parts(row: number): readonly [PartRole, number][] {
+    if (this.tensor(row, 'partCount') === 0) return NO_PARTS
     const first = this.tensor(row, 'parts')
     return Array.from({ length: this.tensor(row, 'partCount') }, (_, i) => {
       const at = (first + i) * 2
@@ -129,6 +142,13 @@ export class Catalog {
   storageKey(index: number): string {
     return stringAt(this.#tables.keys, index)
   }
+}
+
+/** Array.from, which goes through an iterator, takes several times as long. */
+function numbers(values: Float64Array): number[] {
+  const array: number[] = []
+  for (let i = 0; i < values.length; ++i) array.push(values[i]!)
+  return array
 }
 
 /** torch's rule: the stride of a dimension of 1 does not matter, and nothing does where there are no elements. */

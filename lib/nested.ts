@@ -3,7 +3,7 @@
  * Source: torch/_utils.py, _rebuild_nested_tensor, and torch/nested/_internal/nested_tensor.py (v2.13).
  */
 import type { View } from './catalog'
-import { FormatError, LimitError, UnsupportedError } from './errors'
+import { FormatError, isCheckpointError, LimitError, UnsupportedError } from './errors'
 import type { Session } from './session'
 import type { Tensor } from './tensor'
 
@@ -43,10 +43,19 @@ export function nestedRows(tensor: Tensor, session: Session): View[] {
   return views
 }
 
-/** For each dimension of the rows their size, or -1 where they differ; `sizes` has a row for each. */
-export function commonSizes(sizes: Tensor): number[] {
+/**
+ * For each dimension of the rows their size, or -1 where they differ; `sizes` has a row for each. Nothing when
+ * those have no elements to look at.
+ */
+export function commonSizes(sizes: Tensor): number[] | undefined {
+  let all: number[]
+  try {
+    all = Array.from(sizes.data, Number)
+  } catch (error) {
+    if (isCheckpointError(error)) return undefined
+    throw error
+  }
   const [count = 0, rank = 0] = sizes.shape
-  const all = Array.from(sizes.data, Number)
   return Array.from({ length: rank }, (_, d) => {
     for (let i = 1; i < count; ++i) {
       if (all[i * rank + d] !== all[d]) return -1

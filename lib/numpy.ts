@@ -7,7 +7,7 @@ import { binding } from './binding'
 import type { TensorData } from './dtype'
 import { UnsupportedError } from './errors'
 import { fixedStrings } from './python'
-import type { Session } from './session'
+import { Session } from './session'
 import type { Tensor } from './tensor'
 
 /** Where an array's elements are: a tensor row for dtypes torch has too, else raw bytes or values. */
@@ -33,6 +33,7 @@ export class NumpyArray {
 
   /** @internal */
   constructor(session: Session, dtype: string, shape: readonly number[], content: NumpyContent) {
+    if (!(session instanceof Session)) throw new TypeError('Illegal constructor')
     this.dtype = dtype
     this.shape = shape
     this.#session = session

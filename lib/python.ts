@@ -32,6 +32,8 @@ export class PyObject {
   declare readonly callable?: unknown
   /** Arguments it is made with. */
   declare readonly args?: readonly unknown[]
+  /** Keyword arguments, mostly a Map. */
+  declare readonly kwargs?: unknown
   /** What `__setstate__` would be given, mostly a Map of attributes; an array of those where there are several. */
   declare readonly state?: unknown
   /** What was appended, as to a list. */

@@ -17,6 +17,9 @@ import type { Session } from './session'
 /** Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are refused. */
 export const LONGEST_BUFFER = constants.MAX_LENGTH
 
+/** Bytes of the largest storage that is copied whole although a tensor may need little of it. */
+const LONGEST_COPY = 2 ** 30
+
 /** Bytes in host order: `byteOffset` bytes into `buffer`. */
 export interface Span {
   buffer: ArrayBufferLike
@@ -51,6 +54,8 @@ export class Storages {
   readonly #session: Session
   readonly #objects = new Map<number, Storage>()
   readonly #spans = new Map<number, Span>()
+  /** Pieces of long storages, by storage, start and end. */
+  readonly #ranges = new Map<string, Span>()
   readonly #windows = new Map<number, { buffer: ArrayBuffer; zeroCopy: boolean }>()
 
   constructor(session: Session) {
@@ -66,9 +71,11 @@ export class Storages {
     return object
   }
 
-  /** Whether the storage is larger than one ArrayBuffer can be. */
+  /** Whether tensors get a piece each, because the whole is more than an ArrayBuffer or a copy should be. */
   isLong(index: number): boolean {
-    return this.#session.catalog.storage(index, 'bytes') > LONGEST_BUFFER
+    const { catalog } = this.#session
+    const isCopied = !this.isPlain(index) && catalog.storage(index, 'deflated') === 0
+    return catalog.storage(index, 'bytes') > (isCopied ? LONGEST_COPY : LONGEST_BUFFER)
   }
 
   /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
@@ -98,30 +105,36 @@ export class Storages {
       whole = this.#make(index, 0, this.#session.catalog.storage(index, 'bytes'), unit)
       this.#spans.set(index, whole)
     }
-    return { ...whole, byteOffset: whole.byteOffset + start }
+    if (start === 0) return whole
+    const { buffer, byteOffset, zeroCopy } = whole
+    return { buffer, byteOffset: byteOffset + start, zeroCopy }
   }
 
   /** A copy of bytes [start, end) of a storage, as they are in host order. */
   copy(index: number, start: number, end: number): ArrayBuffer {
     this.#session.checkOpen()
-    const { catalog, source, handle } = this.#session
+    this.#checkLength(end - start)
+    const { catalog, source, handle, path } = this.#session
+    const place = catalog.storage(index, 'place')
+    if (place === StoragePlace.nowhere) {
+      const message = 'a meta tensor has a shape but no bytes'
+      throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')
+    }
     const swap = catalog.storage(index, 'swap')
     if (start % swap !== 0 || end % swap !== 0) {
       // Whole units only: their bytes change places.
       const from = start - (start % swap)
-      const to = Math.min(
-        end + swap - 1 - ((end + swap - 1) % swap),
-        catalog.storage(index, 'bytes'),
-      )
-      if (from !== start || to !== end)
+      const to = Math.min(Math.ceil(end / swap) * swap, catalog.storage(index, 'bytes'))
+      if (from !== start || to !== end) {
         return this.copy(index, from, to).slice(start - from, end - from)
+      }
     }
     const deflated = catalog.storage(index, 'deflated')
     let buffer: ArrayBuffer
     if (deflated > 0) {
       buffer = this.#inflated(index, deflated)
       if (end - start < buffer.byteLength) buffer = buffer.slice(start, end)
-    } else if (source !== undefined && catalog.storage(index, 'place') !== StoragePlace.memory) {
+    } else if (source !== undefined && place !== StoragePlace.memory) {
       const from = this.#offsetInSource(index, end) + start
       buffer = new Uint8Array(source.subarray(from, from + end - start)).buffer
     } else {
@@ -136,26 +149,34 @@ export class Storages {
     const buffers = [...this.#windows.values()].map(({ buffer }) => buffer)
     this.#windows.clear()
     this.#spans.clear()
+    this.#ranges.clear()
     return buffers
   }
 
   #rangeOfLong(index: number, start: number, end: number, unit: number): Span {
-    if (end - start <= LONGEST_BUFFER) return this.#make(index, start, end, unit)
+    this.#checkLength(end - start)
+    const key = `${index} ${start} ${end}`
+    let range = this.#ranges.get(key)
+    if (range === undefined || range.byteOffset % unit !== 0) {
+      range = this.#make(index, start, end, unit)
+      this.#ranges.set(key, range)
+    }
+    return range
+  }
+
+  #checkLength(bytes: number): void {
+    if (bytes <= LONGEST_BUFFER) return
     throw new UnsupportedError(
       'UNSUPPORTED_RUNTIME',
-      `a tensor over ${end - start} bytes is larger than an ArrayBuffer can be here (${LONGEST_BUFFER}); read it in pieces with bytes(start, end)`,
+      `${bytes} bytes are more than an ArrayBuffer can have here (${LONGEST_BUFFER}); read them in pieces with bytes(start, end)`,
       { path: this.#session.path },
       'long ArrayBuffers',
     )
   }
 
   #make(index: number, start: number, end: number, unit: number): Span {
-    const { catalog, path, source } = this.#session
+    const { source } = this.#session
     if (end === start) return { buffer: new ArrayBuffer(0), byteOffset: 0, zeroCopy: false }
-    if (catalog.storage(index, 'place') === StoragePlace.nowhere) {
-      const message = 'a meta tensor has a shape but no bytes'
-      throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')
-    }
     if (this.isPlain(index)) {
       const span =
         source === undefined ? this.#window(index, start, end) : this.#own(index, start, end)
@@ -170,7 +191,8 @@ export class Storages {
       binding.window(handle, index, start, end, externalBuffers, LONGEST_BUFFER),
     )
     if (buffer !== undefined) this.#windows.set(window, { buffer, zeroCopy: zeroCopy === true })
-    return { ...this.#windows.get(window)!, byteOffset }
+    const made = this.#windows.get(window)!
+    return { buffer: made.buffer, byteOffset, zeroCopy: made.zeroCopy }
   }
 
   /** Over the caller's own buffer. */

@@ -153,6 +153,7 @@ class TapeReader {
     this.#skip(1)
     this.#skip(1)
     this.#skip(2)
+    this.#at += 1
     return object
   }
 
@@ -226,10 +227,13 @@ class TapeReader {
     const items = this.#list()
     if (items.length > 0) object.items = items
     const count = this.#next()
-    if (count === 0) return
-    const entries = new Map<unknown, unknown>()
-    for (let left = count; left > 0; --left) entries.set(this.#value(), this.#value())
-    object.entries = entries
+    if (count > 0) {
+      const entries = new Map<unknown, unknown>()
+      for (let left = count; left > 0; --left) entries.set(this.#value(), this.#value())
+      object.entries = entries
+    }
+    const kwargs = this.#next()
+    if (kwargs > 0) object.kwargs = this.#values[kwargs - 1]
   }
 
   #list(): unknown[] {

@@ -116,25 +116,28 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
  * theirs, so that nothing is lost and no name that is really in the file moves.
  */
 function index({ names, named }: NamedRows): Index {
-  const rows = Array.from(named)
-  const given = rows.map((_, position) => stringAt(names, position))
-  const firsts = new Map<string, number>()
-  for (const [position, name] of given.entries()) {
-    if (!firsts.has(name)) firsts.set(name, position)
-  }
-  if (firsts.size === rows.length) return { positions: firsts, rows }
-
+  const rows: number[] = []
   const positions = new Map<string, number>()
-  const counters = new Map<string, number>()
-  for (const [position, name] of given.entries()) {
-    let free = name
-    if (firsts.get(name) !== position) {
-      let count = counters.get(name) ?? 1
-      do free = `${name}#${++count}`
-      while (firsts.has(free) || positions.has(free))
-      counters.set(name, count)
-    }
-    positions.set(free, position)
+  const repeated: [string, number][] = []
+  for (let position = 0; position < named.length; ++position) {
+    rows.push(named[position]!)
+    const name = stringAt(names, position)
+    if (positions.has(name)) repeated.push([name, position])
+    else positions.set(name, position)
   }
-  return { positions, rows }
+  return { positions: repeated.length === 0 ? positions : renamed(positions, repeated), rows }
+}
+
+function renamed(firsts: Map<string, number>, repeated: [string, number][]): Map<string, number> {
+  const all = new Map(firsts)
+  const counters = new Map<string, number>()
+  for (const [name, position] of repeated) {
+    let count = counters.get(name) ?? 1
+    let free: string
+    do free = `${name}#${++count}`
+    while (all.has(free))
+    counters.set(name, count)
+    all.set(free, position)
+  }
+  return new Map([...all].sort(([, a], [, b]) => a - b))
 }

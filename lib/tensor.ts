@@ -7,7 +7,7 @@ import { checkRange } from './arguments'
 import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
 import type { PartRole } from './catalog'
 import { type DType, denseBytes, type TensorData } from './dtype'
-import { UnsupportedError } from './errors'
+import { isCheckpointError, UnsupportedError } from './errors'
 import { commonSizes, nestedRows } from './nested'
 import { Session } from './session'
 import { spread } from './sparse'
@@ -19,6 +19,8 @@ export type Layout = (typeof LAYOUTS)[number]
 
 /** How quantised elements stand for real numbers, in torch's words. */
 export type QScheme = (typeof QSCHEMES)[number]
+
+const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 
 /** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
 export class Tensor {
@@ -50,12 +52,12 @@ export class Tensor {
    */
   get shape(): readonly number[] {
     if (this.#shape !== undefined) return this.#shape
-    const shape = Array.from(this.#session.catalog.sizes(this.#row))
-    const { sizes } = this.#has(TensorFlag.ragged) ? this.parts : {}
+    const shape = this.#session.catalog.shape(this.#row)
+    const sizes = this.#has(TensorFlag.ragged) ? this.parts.sizes : undefined
     if (sizes !== undefined) {
       // What rows have in common lies in the bytes of a tensor.
       if (this.#session.isClosed) return shape
-      shape.splice(1, Infinity, ...commonSizes(sizes))
+      shape.splice(1, Number.POSITIVE_INFINITY, ...(commonSizes(sizes) ?? shape.slice(1)))
     }
     this.#shape = Object.freeze(shape)
     return this.#shape
@@ -63,7 +65,7 @@ export class Tensor {
 
   /** Elements from one index to the next along each dimension. */
   get stride(): readonly number[] {
-    this.#stride ??= Object.freeze(Array.from(this.#session.catalog.strides(this.#row)))
+    this.#stride ??= Object.freeze(this.#session.catalog.stride(this.#row))
     return this.#stride
   }
 
@@ -122,8 +124,12 @@ export class Tensor {
    */
   get isZeroCopy(): boolean {
     this.#session.checkOpen()
-    const row = this.#local ?? this.#row
-    return isView(this.#session, row)
+    try {
+      return isView(this.#session, elementsRow(this.#session, this.#row, this.name))
+    } catch (error) {
+      if (isCheckpointError(error, 'UNSUPPORTED_LAYOUT')) return false
+      throw error
+    }
   }
 
   /** The bytes this tensor views; the same object for tensors that share them. Sparse tensors have none. */
@@ -211,14 +217,14 @@ export class Tensor {
 
   /** The tensors this one is made of, by role; empty for a plain one. */
   get parts(): Readonly<Partial<Record<PartRole, Tensor>>> {
-    this.#parts ??= Object.freeze(
-      Object.fromEntries(
-        this.#session.catalog
-          .parts(this.#row)
-          .map(([role, row]) => [role, new Tensor(this.#session, row, `${this.name}.${role}`)]),
-      ),
-    )
-    return this.#parts
+    if (this.#parts === undefined) {
+      const parts = this.#session.catalog.parts(this.#row)
+      const made = parts.map(([role, row]) => {
+        return [role, new Tensor(this.#session, row, `${this.name}.${role}`)]
+      })
+      this.#parts = parts.length === 0 ? NO_PARTS : Object.freeze(Object.fromEntries(made))
+    }
+    return this.#parts!
   }
 
   /** Sparse COO: whether it is known that no place has two values and that they are in order. */
@@ -404,11 +410,6 @@ export class Tensor {
 
   get #quantizer() {
     return this.#session.catalog.quantizer(this.#row)
-  }
-
-  /** The row of the local part of a sharded tensor. */
-  get #local(): number | undefined {
-    return this.#session.catalog.part(this.#row, 'local')
   }
 
   #has(flag: number): boolean {

@@ -153,7 +153,8 @@ export function elementBytes(
   const dtype = catalog.dtype(row)
   const storage = catalog.storageOf(row)!
   let bytes: Uint8Array
-  if (isDirect(session, row) && storages.isLong(storage)) {
+  const isKnown = session.data.has(row)
+  if (!isKnown && start < end && isDirect(session, row) && storages.isLong(storage)) {
     // A window for every piece would stay for as long as the checkpoint; a copy does not.
     const first = firstByte(session, row, name)
     const from = HOST_IS_LITTLE ? start : start - (start % dtype.unit)

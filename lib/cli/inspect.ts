@@ -123,7 +123,7 @@ function* textLines(
       yield `  ${sizeText(storage.byteLength).padStart(10)}  ${printable(first.join(', '))}${more}\n`
     }
     const hidden = summary.shared.length - shown.length
-    if (hidden > 0) yield faint(`  ... ${countText(hidden)} more; --all shows every one\n`)
+    if (hidden > 0) yield `${faint(`  ... ${countText(hidden)} more; --all shows every one`)}\n`
   }
   if (skipped.length > 0) {
     yield `\n${bold('Skipped')}\n`
@@ -179,7 +179,7 @@ function* table(
       yield `${line(cells(tensor))}${marks === '' ? '' : faint(`  ${marks}`)}\n`
     } else if (position === ROWS_AT_EACH_END) {
       const hidden = count - 2 * ROWS_AT_EACH_END
-      yield faint(`... ${countText(hidden)} more; --all shows every row\n`)
+      yield `${faint(`... ${countText(hidden)} more; --all shows every row`)}\n`
     }
     ++position
   }

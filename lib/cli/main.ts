@@ -8,8 +8,8 @@ import { inspectCommand } from './inspect'
 import { Output } from './output'
 import { printable } from './text'
 
-/** How the process ends; 1 is kept for commands that have findings. */
-const EXIT = { fine: 0, failed: 2 } as const
+/** How the process ends when a command could not run; 1 is kept for commands that have findings. */
+const EXIT_FAILED = 2
 
 const USAGE = `Usage: torchmap inspect [options] FILE
 
@@ -26,16 +26,18 @@ class UsageError extends Error {}
 
 /** Runs the command and sets the process's exit code. */
 export async function main(args: readonly string[]): Promise<void> {
-  const output = new Output(process.stdout)
   try {
-    await run(args, output)
-    process.exitCode = EXIT.fine
+    await run(args, new Output(process.stdout, report))
   } catch (error) {
-    process.exitCode = EXIT.failed
-    const message = error instanceof Error ? error.message : String(error)
-    process.stderr.write(`torchmap: ${printable(message)}\n`)
+    report(error)
     if (error instanceof UsageError) process.stderr.write(`\n${USAGE}`)
   }
+}
+
+function report(error: unknown): void {
+  process.exitCode = EXIT_FAILED
+  const message = error instanceof Error ? error.message : String(error)
+  process.stderr.write(`torchmap: ${printable(message)}\n`)
 }
 
 async function run(args: readonly string[], output: Output): Promise<void> {

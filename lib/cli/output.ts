@@ -11,10 +11,11 @@ export class Output {
   #pending = ''
   #isGone = false
 
-  constructor(stream: NodeJS.WriteStream) {
+  /** `onError` is told why writing fails, unless the reader has just gone away. */
+  constructor(stream: NodeJS.WriteStream, onError: (error: Error) => void) {
     this.#stream = stream
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE') onError(error)
       this.#isGone = true
       stream.emit('drain')
     })

@@ -44,6 +44,7 @@ export function countText(count: number): string {
 
 /** The text in at most `width` characters, its middle left out where it is longer. */
 export function cutMiddle(text: string, width: number): string {
+  if (text.length <= width) return text
   const characters = Array.from(text)
   if (characters.length <= width) return text
   const kept = Math.max(width - 3, 2)

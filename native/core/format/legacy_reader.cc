@@ -24,10 +24,8 @@ Status read_preamble(PickleStream& stream) {
         .about("version");
   }
   // Not used: storages are little-endian whatever the flag in it says.
-  return stream.next(pool).ok()
-             ? Status()
-             : Status(Code::kBadPickle, "the system info of the legacy stream is no pickle")
-                   .at(stream.position());
+  TRY_ASSIGN([[maybe_unused]] const Decoded system_info, stream.next(pool));
+  return {};
 }
 
 // Registers every storage the object refers to, also those no tensor can reach, because each has
@@ -164,6 +162,9 @@ Result<Storage> read_nested_storage(std::string_view bytes, const Limits& limits
   TRY_ASSIGN(const Decoded keys, stream.next(key_pool));
   TRY(place_storages(stream, ids, catalog, *key_pool, keys.root));
   Storage storage = catalog.storages[index];
+  if (storage.place != StoragePlace::kFile || !fits(storage.offset, storage.bytes, bytes.size())) {
+    return Status(Code::kBadTensor, "the bytes given to _load_from_bytes hold no storage");
+  }
   storage.place = StoragePlace::kMemory;
   storage.memory = reinterpret_cast<const std::byte*>(bytes.data()) + storage.offset;
   storage.key = "nested";  // the key's text goes with the nested pickle

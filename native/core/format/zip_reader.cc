@@ -31,7 +31,10 @@ Status place(const ZipArchive& archive, Storage& storage) {
   const uint32_t index = archive.find(name);
   if (index == ZipArchive::kNone) {
     // An empty storage needs no record; old writers leave it out.
-    if (storage.bytes == 0) return {};
+    if (storage.bytes == 0) {
+      storage.place = StoragePlace::kMemory;
+      return {};
+    }
     return Status(Code::kBadRecord, "record '" + name +
                                         "' is not in the archive but a tensor needs " +
                                         std::to_string(storage.bytes) + " bytes of it")

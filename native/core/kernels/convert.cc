@@ -153,6 +153,14 @@ void conjugate(std::byte* bytes, DType dtype, uint64_t count) {
 
 void negate(std::byte* bytes, DType dtype, uint64_t count) {
   const DTypeInfo& row = info(dtype);
+  if (dtype == DType::kFloat8E8M0Fnu) return;  // unsigned
+  if (dtype == DType::kFloat8E4M3Fnuz || dtype == DType::kFloat8E5M2Fnuz) {
+    // One zero and one NaN, which differ in the sign bit only and have no negatives.
+    for (uint64_t i = 0; i < count; ++i) {
+      if ((bytes[i] & std::byte{0x7F}) != std::byte{0}) bytes[i] ^= std::byte{0x80};
+    }
+    return;
+  }
   if (row.kind == DTypeKind::kComplex || row.kind == DTypeKind::kFloat) {
     return flip_signs(bytes, row.swap, 0, 1, count * row.bytes / row.swap);
   }
@@ -193,10 +201,12 @@ void dequantize(const std::byte* source, DType dtype, ChannelShape shape, const 
   uint64_t i = 0;
   for (uint64_t outer = 0; outer < shape.outer; ++outer) {
     for (uint64_t channel = 0; channel < shape.channels; ++channel) {
-      const auto scale = static_cast<float>(scales[channel]);
+      const double scale = scales[channel];
       const double zero = zero_points[channel];
       for (uint64_t inner = 0; inner < shape.inner; ++inner, ++i) {
-        target[i] = static_cast<float>(static_cast<double>(element(i)) - zero) * scale;
+        // As torch rounds: the difference to float32, then the product.
+        const auto difference = static_cast<float>(static_cast<double>(element(i)) - zero);
+        target[i] = static_cast<float>(static_cast<double>(difference) * scale);
       }
     }
   }

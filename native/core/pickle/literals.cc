@@ -1,6 +1,7 @@
 #include "core/pickle/literals.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <limits>
 
 #include "core/limits.h"
@@ -75,17 +76,19 @@ std::optional<uint64_t> parse_unsigned(std::string_view line) {
 std::optional<double> parse_real(std::string_view line) {
   std::string_view text = trim(line);
   if (text.starts_with('+')) text.remove_prefix(1);
+  std::string_view digits = text;
+  if (digits.starts_with('-') && text.data() == trim(line).data()) digits.remove_prefix(1);
+  const bool is_word = digits == "inf" || digits == "nan" || digits == "infinity";
+  if (!is_word &&
+      (digits.empty() || digits.find_first_not_of("0123456789.eE+-") != std::string_view::npos ||
+       digits.front() == '-' || digits.front() == '+')) {
+    return std::nullopt;
+  }
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end != text.data() + text.size() || text.empty()) return std::nullopt;
-  if (error == std::errc::result_out_of_range) {
-    // Too large is infinity and too small is zero, as strtod answers.
-    const bool tiny =
-        text.find("e-") != std::string_view::npos || text.find("E-") != std::string_view::npos;
-    value = tiny ? 0.0 : std::numeric_limits<double>::infinity();
-    return text.starts_with('-') ? -value : value;
-  }
-  if (error != std::errc{}) return std::nullopt;
+  if (end != text.data() + text.size() || error == std::errc::invalid_argument) return std::nullopt;
+  // from_chars does not say whether the number is too large or too small for a double.
+  if (error != std::errc{}) return std::strtod(std::string(text).c_str(), nullptr);
   return value;
 }
 

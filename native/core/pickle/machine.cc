@@ -1,5 +1,6 @@
 #include "core/pickle/machine.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "core/pickle/literals.h"
@@ -9,6 +10,8 @@ namespace {
 
 // No opcode makes more nodes than this (INST: global, arguments, call).
 constexpr size_t kNodesPerOpcode = 4;
+// Node ids have 32 bits.
+constexpr uint64_t kMostNodes = UINT32_MAX - 1024;
 // Opcodes between two looks at the limits and at the caller's wish to stop.
 constexpr uint64_t kPollInterval = 4096;
 
@@ -28,7 +31,7 @@ Result<Decoded> Machine::run() {
       TRY(poll());
     }
     if (pool_.nodes.room() < kNodesPerOpcode || stack_.room() == 0) {
-      if (pool_.nodes.size() >= options_.limits.nodes) {
+      if (pool_.nodes.size() >= std::min(options_.limits.nodes, kMostNodes)) {
         return limit_reached(Code::kLimitNodes, "nodes", options_.limits.nodes,
                              pool_.nodes.size() + 1)
             .at(offset());
@@ -44,12 +47,13 @@ Result<Decoded> Machine::run() {
     TRY(step(static_cast<Opcode>(*opcode_at_)));
   }
   decoded_.consumed = static_cast<size_t>(at_ - start_);
+  pool_.pickle_bytes += decoded_.consumed;
   return decoded_;
 }
 
 Status Machine::poll() {
   decoded_.opcodes += kPollInterval;
-  if (decoded_.opcodes > options_.limits.opcodes + kPollInterval) {
+  if (decoded_.opcodes - kPollInterval > options_.limits.opcodes) {
     return limit_reached(Code::kLimitOpcodes, "opcodes", options_.limits.opcodes, decoded_.opcodes)
         .at(offset());
   }

@@ -82,7 +82,7 @@ class Machine {
   }
 
   // --- values ---
-  Status add_to_list(NodeId target, const NodeId* values, size_t count);
+  Status add_items(NodeId target, Tag wanted, const NodeId* values, size_t count);
   Status add_to_dict(NodeId target, const NodeId* values, size_t count);
   Status call(CallKind kind, NodeId callable, NodeId arguments);
   Status global(std::string_view module, std::string_view name);

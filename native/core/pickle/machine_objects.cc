@@ -3,8 +3,18 @@
 #include "core/text.h"
 
 namespace torchmap {
+namespace {
+
+// Bytes of a module or of a name; looking names up must not cost more than the opcode that gives
+// them.
+constexpr size_t kMaxName = 4096;
+
+}  // namespace
 
 Status Machine::global(std::string_view module, std::string_view name) {
+  if (module.size() > kMaxName || name.size() > kMaxName) {
+    return bad("names a global longer than " + std::to_string(kMaxName) + " bytes");
+  }
   if (!is_utf8(module) || !is_utf8(name)) return bad("names a global that is not UTF-8");
   push_new(Node::words(Tag::kGlobal, pool_.global(module, name, offset()), 0, 0));
   return {};

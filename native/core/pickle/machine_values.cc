@@ -149,10 +149,11 @@ Status Machine::words_room(size_t count) {
   return {};
 }
 
-Status Machine::add_to_list(NodeId target, const NodeId* values, size_t count) {
+// `wanted` is kList or kSet.
+Status Machine::add_items(NodeId target, Tag wanted, const NodeId* values, size_t count) {
   TRY(words_room(count + 2));
   Node& node = pool_[target];
-  if (node.tag == Tag::kList || node.tag == Tag::kSet) {
+  if (node.tag == wanted) {
     Items items = Pool::items_of(node);
     pool_.append(items, values, static_cast<uint32_t>(count));
     node.a = items.count;
@@ -160,7 +161,9 @@ Status Machine::add_to_list(NodeId target, const NodeId* values, size_t count) {
     node.c = items.last;
     return {};
   }
-  if (node.tag < Tag::kGlobal) return bad("adds to a value that is neither a list nor a set");
+  if (node.tag < Tag::kGlobal)
+    return bad(wanted == Tag::kList ? "appends to a value that is no list"
+                                    : "adds to a value that is no set");
   pool_.append(pool_.make_extra(target).items, values, static_cast<uint32_t>(count));
   return {};
 }
@@ -202,7 +205,7 @@ Status Machine::container(Opcode op) {
     case Opcode::kAPPEND: {
       TRY(need(2));
       const NodeId value = pop();
-      return add_to_list(stack_.back(), &value, 1);
+      return add_items(stack_.back(), Tag::kList, &value, 1);
     }
     case Opcode::kSETITEM: {
       TRY(need(3));
@@ -220,15 +223,17 @@ Status Machine::container(Opcode op) {
   if (op == Opcode::kLIST || op == Opcode::kDICT) {
     const NodeId made =
         pool_.add(Node::words(op == Opcode::kLIST ? Tag::kList : Tag::kDict, 0, 0, 0));
-    TRY(op == Opcode::kLIST ? add_to_list(made, values, count) : add_to_dict(made, values, count));
+    TRY(op == Opcode::kLIST ? add_items(made, Tag::kList, values, count)
+                            : add_to_dict(made, values, count));
     stack_.truncate(first);
     stack_.push(made);  // nothing was popped when the mark was on top, so room is not a given
     return {};
   }
   if (first <= fence_) return bad("needs a container below its mark");
   const NodeId target = stack_[first - 1];
-  TRY(op == Opcode::kSETITEMS ? add_to_dict(target, values, count)
-                              : add_to_list(target, values, count));
+  TRY(op == Opcode::kSETITEMS
+          ? add_to_dict(target, values, count)
+          : add_items(target, op == Opcode::kADDITEMS ? Tag::kSet : Tag::kList, values, count));
   stack_.truncate(first);
   return {};
 }

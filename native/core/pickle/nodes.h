@@ -122,6 +122,7 @@ class Pool {
   Buffer<uint32_t> words;
   Buffer<Extra> extras;
   std::vector<GlobalName> globals;
+  uint64_t pickle_bytes = 0;  // decoded into this pool
 
   const Node& operator[](NodeId id) const { return nodes[id]; }
   Node& operator[](NodeId id) { return nodes[id]; }

@@ -1,4 +1,6 @@
 // Reading the arguments of calls: small, total functions that answer "nothing" for the wrong type.
+#include <algorithm>
+
 #include "core/torch/interpreter.h"
 
 namespace torchmap {
@@ -34,6 +36,8 @@ std::optional<std::vector<NodeId>> Interpreter::sequence(NodeId id) {
   if (!resolve(id).ok()) return std::nullopt;
   id = target(id);
   const Node& node = pool_[id];
+  if ((node.tag == Tag::kTuple || node.tag == Tag::kList) && !charge(node.a).ok())
+    return std::nullopt;
   if (node.tag == Tag::kTuple) {
     auto items = pool_.tuple(id);
     return std::vector<NodeId>(items.begin(), items.end());
@@ -85,18 +89,32 @@ bool Interpreter::each_entry(NodeId dict, const std::function<void(NodeId, NodeI
   }
   if (pool_[dict].tag != Tag::kCall || static_cast<Meaning>(pool_[dict].aux) != Meaning::kMapping)
     return false;
-  // OrderedDict([[k, v], ...]) and Counter({k: v}): the argument first, then what was set later.
-  for (NodeId argument : pool_.tuple(target(pool_[dict].b))) {
+  // OrderedDict([[k, v], ...]), Counter({k: v}), defaultdict(factory, {k: v}): the argument first,
+  // then what was set later. Copied, because resolving a pair can move the words.
+  const std::vector<NodeId> arguments = first_items(pool_[dict].b, 2);
+  for (NodeId argument : arguments) {
     argument = target(argument);
     if (pool_[argument].tag == Tag::kDict) pairs(Pool::items_of(pool_[argument]));
     if (pool_[argument].tag != Tag::kList) continue;
     pool_.each(Pool::items_of(pool_[argument]), [&](uint32_t pair) {
-      const auto items = sequence(pair);
-      if (items && items->size() == 2) visit((*items)[0], (*items)[1]);
+      const std::vector<NodeId> items = first_items(pair, 3);
+      if (items.size() == 2) visit(items[0], items[1]);
     });
   }
   pairs(pool_.extra(dict).entries);
   return true;
+}
+
+std::vector<NodeId> Interpreter::first_items(NodeId id, uint32_t most) const {
+  id = target(id);
+  const Node& node = pool_[id];
+  std::vector<NodeId> items;
+  if (node.tag == Tag::kTuple) {
+    for (uint32_t i = 0; i < std::min(node.a, most); ++i) items.push_back(pool_.words[node.b + i]);
+  } else if (node.tag == Tag::kList && node.a <= most) {
+    items = pool_.list(Pool::items_of(node));
+  }
+  return items;
 }
 
 std::optional<NodeId> Interpreter::entry(NodeId dict, std::string_view key) {

@@ -1,5 +1,7 @@
 #include "core/torch/interpreter.h"
 
+#include <algorithm>
+
 #include "core/torch/geometry.h"
 
 namespace torchmap {
@@ -75,6 +77,7 @@ Status Interpreter::resolve(NodeId id) {
     } else if (found->kind == Persistent::kTensor) {
       become(id, Foreign::kTensor, found->index);
     } else if (found->kind == Persistent::kAlias) {
+      status = resolve(found->index);
       become_alias(id, found->index);
     }
   }
@@ -91,6 +94,7 @@ Status Interpreter::resolve_call(NodeId id) {
   const GlobalMeaning meant = meaning(pool_[id].a);
   NodeId arguments = target(pool_[id].b);
   if (pool_[arguments].tag != Tag::kTuple) return {};
+  if (meant.kind != GlobalKind::kUnknown) TRY(charge(pool_[arguments].a));
   const auto args_copy = [&] {
     const auto span = pool_.tuple(arguments);
     return std::vector<uint32_t>(span.begin(), span.end());
@@ -136,6 +140,12 @@ Status Interpreter::resolve_call(NodeId id) {
   }
 }
 
+Status Interpreter::charge(uint64_t amount) {
+  spent_ += std::min(amount, allowance_ + 1);
+  if (spent_ <= allowance_) return {};
+  return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, spent_);
+}
+
 Result<uint32_t> Interpreter::storage(NodeId id) {
   TRY(resolve(id));
   const Node& node = pool_[target(id)];
@@ -177,6 +187,7 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
     if (storage.untyped && storage.swap == 0) storage.swap = info(tensor.dtype).swap;
   }
   tensor.dims = static_cast<uint32_t>(catalog_.dims.size());
+  TRY(charge(2 * sizes.size()));
   if (catalog_.dims.size() > UINT32_MAX - 2 * sizes.size()) {
     return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
   }

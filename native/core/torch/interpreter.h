@@ -59,7 +59,12 @@ class Interpreter {
   using NestedLoader = std::function<Result<Storage>(std::string_view bytes)>;
 
   Interpreter(Pool& pool, Catalog& catalog, PersistentIds& persistent, const Limits& limits)
-      : pool_(pool), catalog_(catalog), persistent_(persistent), limits_(limits) {}
+      : pool_(pool),
+        catalog_(catalog),
+        persistent_(persistent),
+        limits_(limits),
+        allowance_(kAllowanceFactor * (pool.nodes.size() + pool.words.size() + pool.pickle_bytes)) {
+  }
 
   // Makes the node (and what it needs) final. Errors leave it as an object; kUnsupported* and
   // kBad* say why it is not the tensor it was meant to be.
@@ -69,6 +74,10 @@ class Interpreter {
   NodeId target(NodeId id) const { return pool_.target(id); }
 
   GlobalMeaning meaning(NodeId global_node);
+
+  // Counts work that sharing can multiply (a shared argument is copied for each call that names it)
+  // in words or bytes. kLimitNodes beyond what any real file needs for its size.
+  Status charge(uint64_t amount);
 
   // The storage behind a node that must be one.
   Result<uint32_t> storage(NodeId id);
@@ -93,6 +102,8 @@ class Interpreter {
   std::optional<std::string_view> text(NodeId id) const;
   // The items of a tuple, list or torch.Size; nothing for anything else.
   std::optional<std::vector<NodeId>> sequence(NodeId id);
+  // The first `most` items of a tuple; those of a list if it has no more. Resolves nothing.
+  std::vector<NodeId> first_items(NodeId id, uint32_t most) const;
   std::optional<std::vector<int64_t>> integers(NodeId id);
   std::optional<std::vector<double>> reals(NodeId id);
   // The value of a string key in a dict or mapping, the last one given; nothing when it is not
@@ -104,6 +115,7 @@ class Interpreter {
 
  private:
   using Args = std::span<const uint32_t>;
+  static constexpr uint64_t kAllowanceFactor = 32;
 
   Status resolve_call(NodeId id);
   Status resolve_value(NodeId id, GlobalKind kind, Args args);       // values.cc
@@ -160,6 +172,8 @@ class Interpreter {
   const Limits limits_;
   std::vector<GlobalMeaning> meanings_;
   std::vector<bool> meaning_known_;
+  uint64_t spent_ = 0;
+  const uint64_t allowance_;
   NestedLoader load_nested_;
   uint32_t depth_ = 0;
 };

@@ -7,7 +7,8 @@
 namespace torchmap {
 namespace {
 
-constexpr int kMaxKeyDepth = 4;  // tuples inside tuples
+constexpr int kMaxKeyDepth = 4;         // tuples inside tuples
+constexpr size_t kMaxTupleText = 1024;  // bytes of a tuple's items; the rest is cut off
 
 // Python's repr of a float: shortest digits, always with a point or an exponent.
 void append_real(std::string& out, double value) {
@@ -18,7 +19,8 @@ void append_real(std::string& out, double value) {
   if (text.find_first_of(".en") == std::string_view::npos) out += ".0";
 }
 
-void append(std::string& out, Interpreter& interpreter, NodeId id, uint32_t position, int depth) {
+void append(std::string& out, Interpreter& interpreter, NodeId id, uint32_t position, int depth,
+            size_t start) {
   Pool& pool = interpreter.pool();
   (void)interpreter.resolve(id);  // what cannot be resolved is named by its position
   id = interpreter.target(id);
@@ -54,10 +56,14 @@ void append(std::string& out, Interpreter& interpreter, NodeId id, uint32_t posi
         return;
       }
       out += "(";
-      const std::vector<uint32_t> items(pool.tuple(id).begin(), pool.tuple(id).end());
+      const std::vector<uint32_t> items = interpreter.first_items(id, kMaxTupleText);
       for (size_t i = 0; i < items.size(); ++i) {
         if (i > 0) out += ", ";
-        append(out, interpreter, items[i], static_cast<uint32_t>(i), depth + 1);
+        if (out.size() - start > kMaxTupleText) {
+          out += "...";
+          break;
+        }
+        append(out, interpreter, items[i], static_cast<uint32_t>(i), depth + 1, start);
       }
       out += ")";
       return;
@@ -75,7 +81,7 @@ void append(std::string& out, Interpreter& interpreter, NodeId id, uint32_t posi
 }  // namespace
 
 void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t position) {
-  append(out, interpreter, key, position, 0);
+  append(out, interpreter, key, position, 0, out.size());
 }
 
 }  // namespace torchmap

@@ -26,7 +26,8 @@ std::optional<DType> torch_dtype(std::string_view code) {
   return std::nullopt;
 }
 
-constexpr int kMaxFieldDepth = 8;  // records inside records
+constexpr int kMaxFieldDepth = 8;           // records inside records
+constexpr size_t kMaxDescriptor = 1 << 16;  // bytes of a description with fields
 
 }  // namespace
 
@@ -37,6 +38,7 @@ Result<std::string_view> Interpreter::raw_bytes(NodeId id) {
   if (node.tag == Tag::kBytes || node.tag == Tag::kByteArray) return node.text();
   if (node.tag != Tag::kStr) return wrong("there are no bytes where some are needed");
   if ((node.flags & kPython2) != 0) return node.text();
+  TRY(charge(node.text().size()));
   std::string bytes;
   if (!utf8_to_latin1(node.text(), bytes))
     return wrong("bytes are written as text that is not Latin-1");
@@ -112,6 +114,7 @@ Result<std::string> Interpreter::numpy_fields(const std::vector<NodeId>& names, 
     const auto field = name ? entry(fields, *name) : std::nullopt;
     const auto pair = field ? sequence(*field) : std::nullopt;
     if (!pair || pair->size() < 2) return wrong("a field of a numpy dtype is malformed");
+    if (out.size() > kMaxDescriptor) return wrong("a numpy dtype has too many fields");
     TRY_ASSIGN(const NumpyType type, numpy_type((*pair)[0], depth + 1));
     const bool nested = type.descriptor.starts_with('[');
     out += (i == 0 ? "('" : ", ('") + std::string(*name) + "', ";
@@ -128,6 +131,7 @@ Result<std::string> Interpreter::numpy_fields(const std::vector<NodeId>& names, 
 
 Status Interpreter::numpy_array(NodeId id, const NumpyType& type, std::vector<int64_t> shape,
                                 bool fortran, NodeId data) {
+  TRY(charge(type.descriptor.size() + shape.size()));
   NdArray array;
   array.dtype = type.descriptor;
   array.fortran = fortran;
@@ -183,7 +187,7 @@ Status Interpreter::numpy_array(NodeId id, const NumpyType& type, std::vector<in
 Status Interpreter::numpy_reconstruct(NodeId id) {
   const std::vector<uint32_t> states = pool_.list(pool_.extra(id).states);
   const auto state = states.empty() ? std::nullopt : sequence(states.back());
-  if (!state || state->size() < 5) return {};
+  if (!state || state->size() < 4) return {};
   const size_t skip =
       state->size() == 5 ? 1 : state->size() - 4;  // very old arrays have no version in front
   const auto shape = integers((*state)[skip]);
@@ -224,6 +228,7 @@ Status Interpreter::numpy_scalar(NodeId id, Args args) {
   if (args.size() < 2) return {};
   TRY_ASSIGN(const NumpyType type, numpy_type(args[0], 0));
   if (type.code == "O") {
+    TRY(resolve(args[1]));
     become_alias(id, args[1]);
     return {};
   }

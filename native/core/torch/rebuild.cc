@@ -1,5 +1,7 @@
 // The rebuild functions of dense and quantised tensors.
 // Source: torch/_utils.py and torch/_tensor.py, v1.13 and v2.13; argument orders as written there.
+#include <algorithm>
+
 #include "core/torch/interpreter.h"
 
 namespace torchmap {
@@ -83,7 +85,11 @@ Result<uint32_t> Interpreter::view(NodeId storage_node, DType dtype, bool has_dt
 // _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks[,
 // metadata]) _rebuild_tensor_v3(storage, storage_offset, size, stride, requires_grad,
 // backward_hooks, dtype[, metadata])
-Result<uint32_t> Interpreter::rebuild_dense(GlobalKind kind, Args args) {
+Result<uint32_t> Interpreter::rebuild_dense(GlobalKind kind, Args given) {
+  // Copied, because resolving one argument can move the words that hold the others.
+  NodeId copy[8];
+  const Args args(copy, std::min(given.size(), std::size(copy)));
+  std::copy_n(given.begin(), args.size(), copy);
   const size_t needed = kind == GlobalKind::kRebuildTensor     ? 4
                         : kind == GlobalKind::kRebuildTensorV2 ? 5
                                                                : 7;

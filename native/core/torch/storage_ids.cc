@@ -5,6 +5,10 @@
 namespace torchmap {
 namespace {
 
+// One key may be used with another dtype, or with another size in crafted files; not with any
+// number of them.
+constexpr size_t kMaxRowsPerKey = 64;
+
 Status bad(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
 
 // Takes the next quoted string or bare word of a tuple's repr.
@@ -52,6 +56,10 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
     if (storage.bytes == *bytes && storage.dtype == id.meant.dtype && storage.untyped == untyped)
       return index;
   }
+  if (known.size() == kMaxRowsPerKey) {
+    return bad("storage '" + std::string(id.key) + "' is referred to with more than " +
+               std::to_string(kMaxRowsPerKey) + " dtypes and sizes");
+  }
   Storage storage;
   storage.key = id.key;
   storage.device = catalog.device(id.location);
@@ -89,8 +97,8 @@ Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::
   id.key = next_item(text);
   id.location = next_item(text);
   const std::string_view numel = next_item(text);
-  if (std::from_chars(numel.data(), numel.data() + numel.size(), id.numel).ptr !=
-      numel.data() + numel.size()) {
+  const auto [end, error] = std::from_chars(numel.data(), numel.data() + numel.size(), id.numel);
+  if (numel.empty() || end != numel.data() + numel.size() || error != std::errc{}) {
     return bad("the id of a storage has no number of elements");
   }
   TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
@@ -143,13 +151,17 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
     return bad("a view of storage '" + std::string(id.key) + "' does not lie inside its " +
                std::to_string(*numel) + " elements");
   }
+  const DType dtype = interpreter.catalog().storages[root].dtype;
+  const uint64_t view_bytes = static_cast<uint64_t>(*size) * info(dtype).bytes;
   const auto [known, fresh] =
       view_index_.try_emplace({root, *view_key}, static_cast<uint32_t>(views_.size()));
-  if (!fresh && views_[known->second].offset == *offset)
+  if (!fresh && views_[known->second].offset == *offset &&
+      interpreter.catalog().storages[views_[known->second].storage].bytes == view_bytes) {
     return Persistent{Persistent::kStorage, views_[known->second].storage};
+  }
   Storage part = interpreter.catalog().storages[root];
   part.key = *view_key;
-  part.bytes = static_cast<uint64_t>(*size) * info(part.dtype).bytes;
+  part.bytes = view_bytes;
   const auto index = static_cast<uint32_t>(interpreter.catalog().storages.size());
   interpreter.catalog().storages.push_back(part);
   views_.push_back({index, root, *offset});

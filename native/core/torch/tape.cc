@@ -1,5 +1,7 @@
 #include "core/torch/tape.h"
 
+#include <algorithm>
+
 #include "core/text.h"
 #include "core/torch/walk.h"
 
@@ -52,14 +54,18 @@ std::string hexadecimal(std::string_view bytes) {
 class TapeWriter {
  public:
   explicit TapeWriter(Interpreter& interpreter)
-      : interpreter_(interpreter), pool_(interpreter.pool()) {}
+      : interpreter_(interpreter),
+        pool_(interpreter.pool()),
+        allowance_(std::min<uint64_t>(
+            UINT32_MAX / 2, kAllowanceFactor * (pool_.nodes.size() + pool_.words.size()))),
+        global_strings_(pool_.globals.size()) {}
 
   Result<Tape> write(NodeId root) {
     tape_.root = number(root);
     // Values are written in the order they were numbered, and writing one numbers its children.
     for (size_t next = 0; next < order_.size(); ++next) {
       TRY(value(order_[next]));
-      if (tape_.words.size() > UINT32_MAX / 2 || tape_.text.size() > UINT32_MAX) {
+      if (tape_.words.size() > allowance_ || tape_.text.size() > kMostText) {
         return limit_reached(Code::kLimitNodes, "nodes", interpreter_.limits().nodes,
                              order_.size());
       }
@@ -106,16 +112,29 @@ class TapeWriter {
   void array(const NdArray& array);
   void object(NodeId id, uint32_t global, bool has_args, NodeId args);
   void mapping(NodeId id);
-  void global_words(std::string_view module, std::string_view name) {
-    const GlobalName renamed = python3_name({module, name, 0});
+  // A global named many times has its strings once.
+  void global_words(uint32_t index) {
+    auto& [module, name] = global_strings_[index];
+    if (name == 0) {
+      const GlobalName renamed = python3_name(pool_.globals[index]);
+      module = string(renamed.module);
+      name = string(renamed.name);
+    }
     put(kGlobal);
-    put(string(renamed.module));
-    put(string(renamed.name));
+    put(module);
+    put(name);
   }
 
   Interpreter& interpreter_;
   Pool& pool_;
   Tape tape_;
+  // Values that share an argument write it anew each: no more words than this, far above what files
+  // need.
+  static constexpr uint64_t kAllowanceFactor = 32;
+  static constexpr uint64_t kMostText = UINT32_MAX / 2;
+  const uint64_t allowance_;
+  std::vector<std::pair<uint32_t, uint32_t>>
+      global_strings_;  // module, name; name 0 is not yet written
   std::vector<NodeId> order_;
   std::vector<uint32_t> numbers_;
 };
@@ -181,12 +200,14 @@ Status TapeWriter::value(NodeId id) {
         put(kStr);
         put(string(name.name));
       } else {
-        global_words(name.module, name.name);
+        global_words(node.a);
       }
       return {};
     }
     case Tag::kExtension:
-      global_words("copyreg.extension", std::to_string(node.a));
+      put(kGlobal);
+      put(string("copyreg.extension"));
+      put(string(std::to_string(node.a)));
       return {};
     case Tag::kPersistent:
       object(id, kNoIndex, true, node.a);
@@ -198,7 +219,7 @@ Status TapeWriter::value(NodeId id) {
       foreign(id);
       return {};
     case Tag::kAlias:
-      return {};
+      return value(pool_.target(id));
   }
   return {};
 }

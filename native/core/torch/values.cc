@@ -31,6 +31,7 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
     case GlobalKind::kDevice: {
       const auto type = args.empty() ? std::nullopt : text(args[0]);
       if (!type) return {};
+      TRY(charge(type->size()));
       const auto index = args.size() > 1 ? integer(args[1]) : std::nullopt;
       std::string name(*type);
       if (index) name += ":" + std::to_string(*index);
@@ -55,6 +56,7 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
     case GlobalKind::kEncode: {
       const auto string = args.size() == 2 ? text(args[0]) : std::nullopt;
       const auto encoding = args.size() == 2 ? text(args[1]) : std::nullopt;
+      if (string) TRY(charge(string->size()));
       std::string bytes;
       if (!string || !encoding || !is_latin1(*encoding) || !utf8_to_latin1(*string, bytes))
         return {};
@@ -72,6 +74,7 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
         TRY(resolve(args[0]));
         const Node& first = pool_[target(args[0])];
         if (first.tag == Tag::kStr && args.size() > 1) {
+          TRY(charge(first.text().size()));
           std::string bytes;
           if (!utf8_to_latin1(first.text(), bytes)) return {};
           content = pool_.keep(std::move(bytes));
@@ -95,6 +98,9 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
     }
     case GlobalKind::kNewObject: {
       if (args.empty()) return {};
+      if (pool_.words.size() > UINT32_MAX - args.size()) {
+        return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, pool_.words.size());
+      }
       const NodeId rest = pool_.add_tuple(args.data() + 1, static_cast<uint32_t>(args.size() - 1));
       pool_[id].a = args[0];
       pool_[id].b = rest;
@@ -110,6 +116,7 @@ Status Interpreter::resolve_value(NodeId id, GlobalKind kind, Args args) {
 Status Interpreter::load_from_bytes(NodeId id, Args args) {
   if (args.empty() || !load_nested_) return {};
   TRY_ASSIGN(const std::string_view bytes, raw_bytes(args[0]));
+  TRY(charge(bytes.size()));  // decoded for each call
   TRY_ASSIGN(Storage storage, load_nested_(bytes));
   catalog_.storages.push_back(storage);
   become(id, Foreign::kStorage, static_cast<uint32_t>(catalog_.storages.size() - 1));

@@ -28,6 +28,9 @@ struct Frame {
 // What is known of a container: one of these, or kOnPath + its depth.
 enum State : uint32_t { kNew, kBarren, kNamed, kCyclic, kOnPath };
 
+// Text of this length counts as one more step of work.
+constexpr size_t kBytesPerStep = 64;
+
 bool is_leaf(Tag tag) { return tag <= Tag::kByteArray; }
 
 class Walker {
@@ -45,6 +48,7 @@ class Walker {
  private:
   Status visit(NodeId node, size_t path);
   Status leave();
+  Status check_room() const;
   Status emit(uint32_t tensor);
   uint32_t bare_storage(uint32_t storage);
 
@@ -73,6 +77,7 @@ class Walker {
   std::vector<uint32_t> states_;
   std::vector<uint32_t> bare_;  // storage -> tensor that stands for it
   uint64_t work_ = 0;
+  uint64_t skipped_bytes_ = 0;
   const uint64_t seed_;
   // Keys of the dict being expanded, so that a key given twice keeps its last value only.
   std::vector<uint32_t> slots_;
@@ -84,15 +89,22 @@ uint32_t& Walker::state(NodeId node) {
   return states_[node];
 }
 
-Status Walker::emit(uint32_t tensor) {
+// Whether one more name is allowed, of a tensor or of what is skipped.
+Status Walker::check_room() const {
   const Limits& limits = interpreter_.limits();
-  if (names_.size() >= limits.names)
-    return limit_reached(Code::kLimitNames, "names", limits.names, names_.size() + 1);
-  if (path_.size() >
-      limits.name_bytes - std::min<uint64_t>(names_.text.size(), limits.name_bytes)) {
-    return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes,
-                         names_.text.size() + path_.size());
+  const uint64_t count = names_.size() + skipped_.size();
+  if (count >= limits.names) {
+    return limit_reached(Code::kLimitNames, "names", limits.names, count + 1);
   }
+  const uint64_t bytes = names_.text.size() + skipped_bytes_ + path_.size();
+  if (bytes > limits.name_bytes) {
+    return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes, bytes);
+  }
+  return {};
+}
+
+Status Walker::emit(uint32_t tensor) {
+  TRY(check_room());
   names_.text += path_;
   names_.ends.push(names_.text.size());
   names_.tensors.push(tensor);
@@ -138,7 +150,10 @@ void Walker::add_entries(NodeId dict) {
 void Walker::add_entry(NodeId key, NodeId value) {
   const auto hash_key = [&](NodeId id) {
     const Node& node = pool_[pool_.target(id)];
-    if (node.tag == Tag::kStr) return hash_text(node.text(), seed_);
+    if (node.tag == Tag::kStr) {
+      work_ += node.text().size() / kBytesPerStep;
+      return hash_text(node.text(), seed_);
+    }
     if (node.tag == Tag::kInt) return hash_mix(1, static_cast<uint64_t>(node.integer), seed_);
     return hash_mix(2, pool_.target(id), seed_);
   };
@@ -202,6 +217,7 @@ bool Walker::expand_module(NodeId node) {
 void Walker::expand_states(NodeId node) {
   const bool is_module = pool_[node].tag == Tag::kCall && expand_module(node);
   if (is_module && mode_ == WalkMode::kStateDict) return;
+  work_ += pool_.extra(node).states.count;
   const std::vector<NodeId> dicts = attribute_dicts(interpreter_, node);
   for (NodeId dict : dicts) {
     const size_t first = children_.size();
@@ -259,6 +275,7 @@ void Walker::expand_object(NodeId node) {
   NodeId key = 0;
   uint32_t position = 0;
   pool_.each(pool_.extra(node).entries, [&](uint32_t word) {
+    ++work_;
     if (position % 2 != 0 && !is_leaf(pool_[word].tag))
       children_.push({word, key, position / 2, Segment::kKey});
     key = word;
@@ -267,7 +284,7 @@ void Walker::expand_object(NodeId node) {
 }
 
 void Walker::expand(NodeId node) {
-  const Node& value = pool_[node];
+  const Node value = pool_[node];  // a copy: resolving makes nodes, which moves them
   switch (value.tag) {
     case Tag::kTuple:
     case Tag::kFrozenSet:
@@ -333,6 +350,8 @@ Status Walker::visit(NodeId node, size_t path) {
       failure.message = "tensor '" + path_ + "': " + failure.message;
       return status;
     }
+    TRY(check_room());
+    skipped_bytes_ += path_.size();
     skipped_.push_back({path_, failure.code, failure.message});
     return {};
   }
@@ -379,8 +398,9 @@ Status Walker::leave() {
 }
 
 Status Walker::run(NodeId root) {
-  // Work that sharing multiplies: 64 times what is there is more than any real file asks for.
-  const uint64_t work_limit = 64 * (pool_.nodes.size() + pool_.words.size());
+  // Work that sharing multiplies: 32 times what is there is more than any real file asks for.
+  const uint64_t work_limit =
+      32 * (pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerStep);
   TRY(visit(root, 0));
   while (!frames_.empty()) {
     Frame& frame = frames_.back();
@@ -396,6 +416,7 @@ Status Walker::run(NodeId root) {
       if (frame.path > 0) path_.push_back('.');
       if (child.segment == Segment::kKey) {
         append_key(path_, interpreter_, child.key, child.index);
+        work_ += (path_.size() - frame.path) / kBytesPerStep;
       } else {
         path_ += std::to_string(child.index);
       }

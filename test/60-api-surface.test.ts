@@ -1,0 +1,56 @@
+/** What the package exports: a new name, or one that is gone, shows here. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
+import * as torchmap from '../lib/index'
+
+test('exports', () => {
+  expect(Object.keys(torchmap).sort()).toMatchInlineSnapshot(`
+[
+  "Checkpoint",
+  "CheckpointError",
+  "FormatError",
+  "LIMITS",
+  "LimitError",
+  "NumpyArray",
+  "PyGlobal",
+  "PyObject",
+  "StateError",
+  "Storage",
+  "Tensor",
+  "UnsafeError",
+  "UnsupportedError",
+  "isCheckpointError",
+  "open",
+  "openSync",
+]
+`)
+})
+
+test('import gives the names that require gives', () => {
+  const source = readFileSync(join(__dirname, '../lib/index.mts'), 'utf8')
+  const listed = /export \{([^}]*)\}/.exec(source)?.[1] ?? ''
+  expect(listed.match(/\w+/g)?.sort()).toEqual(Object.keys(torchmap).sort())
+})
+
+test.each([
+  [
+    'Tensor',
+    torchmap.Tensor,
+    `axis byteLength bytes ccolIndices colIndices crowIndices data dequantize device dtype indices
+    isCoalesced isContiguous isMeta isParameter isZeroCopy layout lengths local offsets parts qscheme
+    requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
+    toDense toFloat32 toJSON values zeroPoint zeroPoints`,
+  ],
+  ['Checkpoint', torchmap.Checkpoint, 'close closed root stateDict tensors'],
+  ['NumpyArray', torchmap.NumpyArray, 'data items size strings'],
+])('members of %s', (_, { prototype }, members) => {
+  const found = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor')
+  expect(found.sort()).toEqual(members.split(/\s+/))
+})
+
+test('nobody but open makes checkpoints, tensors and arrays', () => {
+  for (const Class of [torchmap.Checkpoint, torchmap.Tensor, torchmap.NumpyArray] as unknown[]) {
+    expect(() => new (Class as new () => unknown)()).toThrow('Illegal constructor')
+  }
+})
