@@ -1,5 +1,6 @@
 /**
- * The vocabulary of argument checks: every wrong argument is reported in one form, with Node's own codes.
+ * The vocabulary of argument checks: every wrong argument is reported in one form, with Node's own
+ * codes.
  */
 import { inspect } from 'node:util'
 

@@ -1,8 +1,9 @@
 /**
  * The native addon: what it offers, and how it is found.
  *
- * Everything that crosses the border is a number, a string, an ArrayBuffer or a packed table of them; classes,
- * typed arrays and errors are made on this side. Arguments are checked before they get here.
+ * Everything that crosses the border is a number, a string, an ArrayBuffer or a packed table of
+ * them; classes, typed arrays and errors are made on this side. Arguments are checked before they
+ * get here.
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -18,7 +19,9 @@ export interface NativeFailure {
   subject?: string
   /** For `LIMIT_*`: the cap. For a deflated record: bytes stored. */
   limit?: number
-  /** For `LIMIT_*`: what was asked for. For `IO`: errno. For a deflated record: bytes once inflated. */
+  /**
+   * For `LIMIT_*`: what was asked for. For `IO`: errno. For a deflated record: bytes once inflated.
+   */
   actual?: number
 }
 
@@ -170,7 +173,9 @@ export interface NativeTape {
   strings: PackedStrings
   bytes: ArrayBuffer
   root: number
-  /** The tensor tables again, where making values added rows to them (numpy arrays); else absent. */
+  /**
+   * The tensor tables again, where making values added rows to them (numpy arrays); else absent.
+   */
   tables?: NativeTables
 }
 
@@ -198,12 +203,16 @@ export interface Window {
 export interface Binding {
   /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
   openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
-  /** The same for a path, off the main thread. `cancel` is a one-byte flag: set it to 1 to stop the work. */
+  /**
+   * The same for a path, off the main thread. `cancel` is a one-byte flag: set it to 1 to stop the
+   * work.
+   */
   open(path: string, options: NativeOptions, cancel: Uint8Array): Promise<Outcome<Opened>>
 
   /**
-   * A window that covers bytes [start, end) of a storage in the mapped file, and no more than `longest` bytes unless
-   * the range itself is longer. `external` false: a copy instead of the pages.
+   * A window that covers bytes [start, end) of a storage in the mapped file, and no more than
+   * `longest` bytes unless the range itself is longer. `external` false: a copy instead of the
+   * pages.
    */
   window(
     handle: Handle,
@@ -214,7 +223,8 @@ export interface Binding {
     longest: number,
   ): Outcome<Window>
   /**
-   * Copies bytes [start, end) of a storage to a new ArrayBuffer (as stored: not swapped; deflated ones still deflated).
+   * Copies bytes [start, end) of a storage to a new ArrayBuffer (as stored: not swapped; deflated
+   * ones still deflated).
    */
   read(
     handle: Handle,
@@ -231,11 +241,17 @@ export interface Binding {
     handle: Handle,
     from: string | undefined,
   ): Outcome<{ names: PackedStrings; named: Uint32Array; tables?: NativeTables }>
-  /** Detaches these buffers where this addon made them and unmaps the file once nothing else holds it. */
+  /**
+   * Detaches these buffers where this addon made them and unmaps the file once nothing else holds
+   * it.
+   */
   close(handle: Handle, buffers: ArrayBuffer[]): void
 
   // Kernels: plain memory to plain memory. Offsets in bytes, sizes and strides in elements.
-  /** Gathers a strided view into row-major order. `flags`: TensorFlag.conjugate and .negative are applied. */
+  /**
+   * Gathers a strided view into row-major order. `flags`: TensorFlag.conjugate and .negative are
+   * applied.
+   */
   gather(
     source: ArrayBufferLike,
     byteOffset: number,
@@ -255,7 +271,9 @@ export interface Binding {
     count: number,
     target: ArrayBuffer,
   ): void
-  /** (q - zeroPoint) * scale, by tensor (one scale) or along the middle of [outer, channels, inner]. */
+  /**
+   * (q - zeroPoint) * scale, by tensor (one scale) or along the middle of [outer, channels, inner].
+   */
   dequantize(
     source: ArrayBufferLike,
     byteOffset: number,
@@ -288,8 +306,8 @@ function candidates(): string[] {
 }
 
 /**
- * Whether this Node needs musl: the name of its dynamic linker stands near the start of the executable. Asking
- * `process.report` would take longer than opening most checkpoints.
+ * Whether this Node needs musl: the name of its dynamic linker stands near the start of the
+ * executable. Asking `process.report` would take longer than opening most checkpoints.
  */
 function isMusl(): boolean {
   if (process.platform !== 'linux') return false
@@ -321,5 +339,8 @@ function loadBinding(): Binding {
 
 export const binding: Binding = loadBinding()
 
-/** Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as Electron has to. */
+/**
+ * Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as
+ * Electron has to.
+ */
 export const externalBuffers: boolean = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'

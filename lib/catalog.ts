@@ -53,7 +53,9 @@ export class Catalog {
     return this.#tables.tensors[row * TensorColumn.count + TensorColumn[column]]!
   }
 
-  /** Adds a row that is a view of another one; the caller has checked that it lies in the storage. */
+  /**
+   * Adds a row that is a view of another one; the caller has checked that it lies in the storage.
+   */
   addView(row: number, { offset, sizes, strides }: View): number {
     const cells: number[] = Array.from({ length: TensorColumn.count }, () => 0)
     for (const column of ['dtype', 'storage', 'device'] as const) {
@@ -151,7 +153,10 @@ function numbers(values: Float64Array): number[] {
   return array
 }
 
-/** torch's rule: the stride of a dimension of 1 does not matter, and nothing does where there are no elements. */
+/**
+ * torch's rule: the stride of a dimension of 1 does not matter, and nothing does where there are no
+ * elements.
+ */
 function isContiguous(sizes: readonly number[], strides: readonly number[]): boolean {
   if (sizes.includes(0)) return true
   let expected = 1

@@ -69,8 +69,9 @@ export class Checkpoint {
   }
 
   /**
-   * Every tensor reachable from the root, by name and in file order: dict keys, list indices and attribute
-   * names joined with `.`, for modules the names torch shows. A tensor with two names is there twice.
+   * Every tensor reachable from the root, by name and in file order: dict keys, list indices and
+   * attribute names joined with `.`, for modules the names torch shows. A tensor with two names is
+   * there twice.
    *
    * @throws {@link StateError} `CLOSED` after {@link close}
    */
@@ -80,12 +81,14 @@ export class Checkpoint {
   }
 
   /**
-   * The weights, by the names torch's `state_dict()` would give: a mapping of tensors at the root, else in the
-   * well-known wrappers (`state_dict`, `model`, ...), else the parameters and persistent buffers of a module.
+   * The weights, by the names torch's `state_dict()` would give: a mapping of tensors at the root,
+   * else in the well-known wrappers (`state_dict`, `model`, ...), else the parameters and
+   * persistent buffers of a module.
    *
    * @param options.from path of the branch to take them from instead, such as `optimizer`
    * @returns the same map each time for the same branch
-   * @throws {@link StateError} `NO_SUCH_TENSOR` when there is no such branch, `CLOSED` after {@link close}
+   * @throws {@link StateError} `NO_SUCH_TENSOR` when there is no such branch, `CLOSED` after
+   * {@link close}
    */
   stateDict(options: { from?: string | undefined } = {}): ReadonlyMap<string, Tensor> {
     if (typeof options !== 'object' || options === null) {
@@ -109,10 +112,10 @@ export class Checkpoint {
   }
 
   /**
-   * The value that was saved, decoded when first asked for: None null, numbers number or bigint, str string, bytes
-   * Uint8Array, lists and tuples arrays, dicts Map, sets Set, tensors {@link Tensor}, numpy arrays
-   * {@link NumpyArray}, classes and functions {@link PyGlobal}, objects {@link PyObject}. What is shared in the
-   * file is shared here, cycles included.
+   * The value that was saved, decoded when first asked for: None null, numbers number or bigint,
+   * str string, bytes Uint8Array, lists and tuples arrays, dicts Map, sets Set, tensors
+   * {@link Tensor}, numpy arrays {@link NumpyArray}, classes and functions {@link PyGlobal},
+   * objects {@link PyObject}. What is shared in the file is shared here, cycles included.
    *
    * @throws {@link StateError} `CLOSED` after {@link close}
    */
@@ -141,8 +144,8 @@ export class Checkpoint {
   }
 
   /**
-   * Takes the file's pages away: every array over them has length 0 afterwards. What describes the checkpoint
-   * and its tensors stays; everything else throws `CLOSED`. Closing twice does nothing.
+   * Takes the file's pages away: every array over them has length 0 afterwards. What describes the
+   * checkpoint and its tensors stays; everything else throws `CLOSED`. Closing twice does nothing.
    */
   close(): void {
     this.#root = undefined

@@ -1,6 +1,6 @@
 /**
- * Every dtype, once, in the order of native/core/torch/dtypes.def: a dtype's number on the native side is its
- * place in this table.
+ * Every dtype, once, in the order of native/core/torch/dtypes.def: a dtype's number on the native
+ * side is its place in this table.
  */
 
 /**
@@ -29,7 +29,8 @@ interface TensorDataConstructor {
   new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): TensorData
 }
 
-// name, bytes of a storage element, bytes of the unit that byte order applies to, bits of a tensor element, kind, array
+// name, bytes of a storage element, bytes of the unit that byte order applies to, bits of a tensor
+// element, kind, array
 const TABLE = [
   ['uint8', 1, 1, 8, 'Int', Uint8Array],
   ['int8', 1, 1, 8, 'Int', Int8Array],
@@ -88,8 +89,8 @@ export interface DTypeInfo {
   readonly bits: number
   readonly kind: DTypeKind
   /**
-   * Elements of 16-bit and 8-bit floats, and the halves of complex32, are bit patterns: the same on every Node,
-   * whether it has a Float16Array or not.
+   * Elements of 16-bit and 8-bit floats, and the halves of complex32, are bit patterns: the same on
+   * every Node, whether it has a Float16Array or not.
    */
   readonly array: TensorDataConstructor
 }

@@ -1,8 +1,9 @@
 /**
- * The errors of this package: one base, five classes that callers would treat differently, stable codes.
+ * The errors of this package: one base, five classes that callers would treat differently, stable
+ * codes.
  *
- * Failures reach this side as data; here they become errors. What the operating system refuses keeps Node's own
- * shape (`ENOENT` and its kin) and is no {@link CheckpointError}.
+ * Failures reach this side as data; here they become errors. What the operating system refuses
+ * keeps Node's own shape (`ENOENT` and its kin) and is no {@link CheckpointError}.
  */
 import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
@@ -95,7 +96,10 @@ export class CheckpointError extends Error {
   }
 }
 
-/** `, in record 'data.pkl' of '/x.pth' at byte 12`, leaving out what the message says or nobody knows. */
+/**
+ * `, in record 'data.pkl' of '/x.pth' at byte 12`, leaving out what the message says or nobody
+ * knows.
+ */
 function placeText(message: string, { path, record, offset }: ErrorPlace): string {
   const parts: string[] = []
   if (record !== undefined && !message.includes(`'${record}'`)) parts.push(`in record '${record}'`)
@@ -231,7 +235,10 @@ export function errorFrom(failure: NativeFailure, path: string | undefined): Err
   }
 }
 
-/** Node's shape: code, a negative errno, syscall and path; "ENOENT: no such file or directory, open 'x'". */
+/**
+ * Node's shape: code, a negative errno, syscall and path; "ENOENT: no such file or directory, open
+ * 'x'".
+ */
 function systemError(failure: NativeFailure, path: string | undefined): Error {
   const syscall = failure.subject ?? 'open'
   const known = Object.entries(constants.errno).find(([, value]) => value === failure.actual)

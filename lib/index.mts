@@ -1,4 +1,6 @@
-/** The same package for `import`. Names are listed, because a star would bring CommonJS's own along. */
+/**
+ * The same package for `import`. Names are listed, because a star would bring CommonJS's own along.
+ */
 export type * from './index.js'
 export {
   Checkpoint,

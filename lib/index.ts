@@ -1,6 +1,6 @@
 /**
- * Opens PyTorch checkpoints without Python. The file is mapped, its pickle is decoded without running anything,
- * and tensors come as typed arrays over the mapped pages.
+ * Opens PyTorch checkpoints without Python. The file is mapped, its pickle is decoded without
+ * running anything, and tensors come as typed arrays over the mapped pages.
  *
  * @example
  * ```ts
@@ -16,6 +16,7 @@
  */
 export type { PartRole } from './catalog'
 export { Checkpoint, type FileIdentity, type Format, type Skipped } from './checkpoint'
+export type { TensorJson } from './describe'
 export type { DType, TensorData } from './dtype'
 export {
   CheckpointError,
@@ -33,4 +34,4 @@ export { NumpyArray } from './numpy'
 export { type OpenOptions, open, openSync, type Source } from './open'
 export { type Complex, PyGlobal, PyObject } from './python'
 export { Storage } from './storage'
-export { type Layout, type QScheme, Tensor, type TensorJson } from './tensor'
+export { type Layout, type QScheme, Tensor } from './tensor'

@@ -1,11 +1,13 @@
 /**
- * Deflated records. torch stores its records plain, but archives repacked by other tools do not; deflate has
- * no reader in the native core.
+ * Deflated records. torch stores its records plain, but archives repacked by other tools do not;
+ * deflate has no reader in the native core.
  */
 import { inflateSync } from 'fflate'
 import { type ErrorPlace, FormatError, LimitError } from './errors'
 
-/** Deflate turns one byte into at most this many (RFC 1951: 258 bytes for two bits, less headers). */
+/**
+ * Deflate turns one byte into at most this many (RFC 1951: 258 bytes for two bits, less headers).
+ */
 const MAX_RATIO = 1032
 
 /**

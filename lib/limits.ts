@@ -1,5 +1,6 @@
 /**
- * The caps on what a checkpoint may ask for. They and their defaults are those of native/core/limits.def.
+ * The caps on what a checkpoint may ask for. They and their defaults are those of
+ * native/core/limits.def.
  */
 import { checkOptions, wrongType, wrongValue } from './arguments'
 import { binding } from './binding'

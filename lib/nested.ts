@@ -1,6 +1,6 @@
 /**
  * The rows of nested tensors, which differ in size.
- * Source: torch/_utils.py, _rebuild_nested_tensor, and torch/nested/_internal/nested_tensor.py (v2.13).
+ * Source: torch/_utils.py, _rebuild_nested_tensor; torch/nested/_internal/nested_tensor.py (v2.13).
  */
 import type { View } from './catalog'
 import { FormatError, isCheckpointError, LimitError, UnsupportedError } from './errors'
@@ -44,8 +44,8 @@ export function nestedRows(tensor: Tensor, session: Session): View[] {
 }
 
 /**
- * For each dimension of the rows their size, or -1 where they differ; `sizes` has a row for each. Nothing when
- * those have no elements to look at.
+ * For each dimension of the rows their size, or -1 where they differ; `sizes` has a row for each.
+ * Nothing when those have no elements to look at.
  */
 export function commonSizes(sizes: Tensor): number[] | undefined {
   let all: number[]

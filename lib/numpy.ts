@@ -10,7 +10,9 @@ import { fixedStrings } from './python'
 import { Session } from './session'
 import type { Tensor } from './tensor'
 
-/** Where an array's elements are: a tensor row for dtypes torch has too, else raw bytes or values. */
+/**
+ * Where an array's elements are: a tensor row for dtypes torch has too, else raw bytes or values.
+ */
 export type NumpyContent = { tensor: Tensor } | RawContent | { items: () => readonly unknown[] }
 
 /** Bytes in the order they were saved in: first index fastest for Fortran's. */
@@ -51,11 +53,12 @@ export class NumpyArray {
   }
 
   /**
-   * The elements, row-major: a typed array as for tensors, a BigInt64Array of counts for dates and durations (`M`,
-   * `m`), and the bytes as they are for strings and structured dtypes.
+   * The elements, row-major: a typed array as for tensors, a BigInt64Array of counts for dates and
+   * durations (`M`, `m`), and the bytes as they are for strings and structured dtypes.
    *
    * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
-   * @throws {@link UnsupportedError} `UNSUPPORTED_DTYPE` for object arrays, whose values are {@link items}
+   * @throws {@link UnsupportedError} `UNSUPPORTED_DTYPE` for object arrays, whose values are
+   * {@link items}
    */
   get data(): TensorData {
     if ('tensor' in this.#content) return this.#content.tensor.data
@@ -75,7 +78,8 @@ export class NumpyArray {
   /**
    * The elements of a string array (`S`, `U`), row-major; nothing for others.
    *
-   * @throws {@link LimitError} `LIMIT_STORAGE` for more strings than `limits.copyBytes` has room for
+   * @throws {@link LimitError} `LIMIT_STORAGE` for more strings than `limits.copyBytes` has room
+   * for
    */
   get strings(): string[] | undefined {
     const kind = this.dtype.charAt(1)
@@ -94,7 +98,7 @@ export class NumpyArray {
     let bytes = isFortran ? rowMajor(raw, this.shape) : raw
     const isDate = kind === 'M' || kind === 'm'
     if (isDate || (isForeign && kind === 'U')) {
-      // To an address of their own, where wide elements can begin, and to this machine's byte order.
+      // To an address where wide elements can begin, and to this machine's byte order.
       bytes = bytes.slice()
       if (isForeign) binding.swap(bytes.buffer as ArrayBuffer, isDate ? 8 : 4)
     }

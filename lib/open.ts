@@ -1,5 +1,6 @@
 /**
- * Opening: checks the arguments, makes one native call, and inflates the deflated records that call asks for.
+ * Opening: checks the arguments, makes one native call, and inflates the deflated records that call
+ * asks for.
  */
 import { closeSync, openSync as openFileSync, readSync } from 'node:fs'
 import { open as openFile } from 'node:fs/promises'
@@ -24,8 +25,8 @@ export interface OpenOptions {
   /** Map the file (the default), or read it piece by piece, which suits network file systems. */
   mmap?: boolean | undefined
   /**
-   * What to do about classes and functions this package does not know: make them inert objects (`opaque`, the
-   * default), or refuse the checkpoint (`strict`). None is ever imported or called.
+   * What to do about classes and functions this package does not know: make them inert objects
+   * (`opaque`, the default), or refuse the checkpoint (`strict`). None is ever imported or called.
    */
   globals?: 'opaque' | 'strict' | undefined
 }
@@ -33,7 +34,8 @@ export interface OpenOptions {
 const OPTIONS = ['signal', 'limits', 'mmap', 'globals'] as const
 
 /**
- * Opens a checkpoint off the main thread. The content says what it is; the extension is never believed.
+ * Opens a checkpoint off the main thread. The content says what it is; the extension is never
+ * believed.
  *
  * Bytes are decoded before this returns, and tensors view them in place: leave them unchanged.
  *

@@ -1,5 +1,6 @@
 /**
- * What of a pickle has no counterpart in JavaScript, as inert data: nothing is ever looked up or called.
+ * What of a pickle has no counterpart in JavaScript, as inert data: nothing is ever looked up or
+ * called.
  */
 import { type InspectOptions, inspect } from 'node:util'
 
@@ -34,7 +35,10 @@ export class PyObject {
   declare readonly args?: readonly unknown[]
   /** Keyword arguments, mostly a Map. */
   declare readonly kwargs?: unknown
-  /** What `__setstate__` would be given, mostly a Map of attributes; an array of those where there are several. */
+  /**
+   * What `__setstate__` would be given, mostly a Map of attributes; an array of those where there
+   * are several.
+   */
   declare readonly state?: unknown
   /** What was appended, as to a list. */
   declare readonly items?: readonly unknown[]
@@ -59,7 +63,10 @@ export interface Complex {
   im: number
 }
 
-/** Strings of fixed width in a numpy array: `S` single bytes (Latin-1), `U` four-byte code points in host order. */
+/**
+ * Strings of fixed width in a numpy array: `S` single bytes (Latin-1), `U` four-byte code points in
+ * host order.
+ */
 export function fixedStrings(bytes: Uint8Array, count: number, kind: 'S' | 'U'): string[] {
   const points = kind === 'S' ? bytes : new Uint32Array(bytes.slice().buffer)
   const width = count === 0 ? 0 : points.length / count

@@ -1,5 +1,6 @@
 /**
- * One opened checkpoint as its parts see it: the native handle, the tables, the caps, and whether it is closed.
+ * One opened checkpoint as its parts see it: the native handle, the tables, the caps, and whether
+ * it is closed.
  */
 import { binding, type Handle, type Opened, type Outcome } from './binding'
 import { Catalog } from './catalog'
@@ -43,7 +44,10 @@ export class Session {
     }
   }
 
-  /** @throws {@link LimitError} `LIMIT_STORAGE` when a dense copy would be larger than the caller allows */
+  /**
+   * @throws {@link LimitError} `LIMIT_STORAGE` when a dense copy would be larger than the caller
+   * allows
+   */
   checkCopy(bytes: number): void {
     const limit = this.limits.copyBytes
     if (bytes <= limit) return

@@ -1,18 +1,22 @@
 /**
- * Sparse tensors spread out into dense ones. Every index is checked: torch itself checks them only on demand.
- * Source: torch/_utils.py, _rebuild_sparse_tensor, and the invariants of torch/sparse/__init__.py (v2.13).
+ * Sparse tensors spread out into dense ones. Every index is checked: torch itself checks them only
+ * on demand.
+ * Source: torch/_utils.py, _rebuild_sparse_tensor, and the invariants of
+ * torch/sparse/__init__.py (v2.13).
  */
 import type { PartRole } from './catalog'
-import type { DTypeInfo, TensorData } from './dtype'
+import { type DTypeInfo, denseBytes, type TensorData } from './dtype'
 import { FormatError, UnsupportedError } from './errors'
+import type { Session } from './session'
+import type { Tensor } from './tensor'
 
 /** One part of a sparse tensor, dense. */
-export interface DensePart {
+interface DensePart {
   readonly shape: readonly number[]
   readonly data: TensorData
 }
 
-export interface SparseTensor {
+interface SparseTensor {
   readonly name: string
   readonly path: string | undefined
   readonly layout: string
@@ -21,10 +25,29 @@ export interface SparseTensor {
   part(role: PartRole): DensePart
 }
 
-/** Adds the stored values to `target`, a zeroed array of the dense shape; values at one place add up. */
-export function spread(tensor: SparseTensor, target: TensorData): void {
-  if (tensor.layout === 'sparse_coo') spreadCoordinates(tensor, target)
+/**
+ * The elements of a sparse tensor with the zeros it leaves out, row-major; values at one place add
+ * up.
+ *
+ * @throws {@link FormatError} `BAD_TENSOR` when an index is outside the shape
+ * @throws {@link LimitError} `LIMIT_STORAGE` for more bytes than `limits.copyBytes`
+ */
+export function spread(sparse: Tensor, dtype: DTypeInfo, session: Session): TensorData {
+  const { name, layout, shape, parts } = sparse
+  const bytes = denseBytes(dtype, sparse.size)
+  session.checkCopy(bytes)
+  const tensor: SparseTensor = { name, path: session.path, layout, dtype, shape, part }
+  function part(role: PartRole): DensePart {
+    return parts[role] ?? fail(broken(tensor, `has no ${role}`))
+  }
+  const target = new dtype.array(new ArrayBuffer(bytes))
+  if (layout === 'sparse_coo') spreadCoordinates(tensor, target)
   else spreadCompressed(tensor, target)
+  return target
+}
+
+function fail(error: Error): never {
+  throw error
 }
 
 function spreadCoordinates(tensor: SparseTensor, target: TensorData): void {
@@ -148,7 +171,7 @@ function isBitPattern({ kind, array }: DTypeInfo): boolean {
 }
 
 function unaddable({ name, dtype, path }: SparseTensor): UnsupportedError {
-  const message = `tensor '${name}' has several ${dtype.name} values at one place, which this package cannot add`
+  const message = `tensor '${name}' has several ${dtype.name} values at one place to add up`
   return new UnsupportedError('UNSUPPORTED_DTYPE', message, { path }, dtype.name)
 }
 

@@ -3,8 +3,8 @@
  *
  *   mapped file    a window over the pages, shared by neighbours; no copy
  *   caller's bytes the caller's own buffer; no copy
- *   else           a copy: files that are not mapped, deflated records, foreign byte order, bytes at an address
- *                  that no typed array of their dtype can begin at
+ *   else           a copy: files that are not mapped, deflated records, foreign byte order, bytes
+ *                  at an address that no typed array of their dtype can begin at
  */
 import { constants } from 'node:buffer'
 import { inspect } from 'node:util'
@@ -14,7 +14,10 @@ import { StateError, UnsupportedError } from './errors'
 import { inflate } from './inflate'
 import type { Session } from './session'
 
-/** Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are refused. */
+/**
+ * Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are
+ * refused.
+ */
 export const LONGEST_BUFFER = constants.MAX_LENGTH
 
 /** Bytes of the largest storage that is copied whole although a tensor may need little of it. */
@@ -71,7 +74,10 @@ export class Storages {
     return object
   }
 
-  /** Whether tensors get a piece each, because the whole is more than an ArrayBuffer or a copy should be. */
+  /**
+   * Whether tensors get a piece each, because the whole is more than an ArrayBuffer or a copy
+   * should be.
+   */
   isLong(index: number): boolean {
     const { catalog } = this.#session
     const isCopied = !this.isPlain(index) && catalog.storage(index, 'deflated') === 0
@@ -168,7 +174,8 @@ export class Storages {
     if (bytes <= LONGEST_BUFFER) return
     throw new UnsupportedError(
       'UNSUPPORTED_RUNTIME',
-      `${bytes} bytes are more than an ArrayBuffer can have here (${LONGEST_BUFFER}); read them in pieces with bytes(start, end)`,
+      `${bytes} bytes are more than an ArrayBuffer can have here (${LONGEST_BUFFER}); ` +
+        'read them in pieces with bytes(start, end)',
       { path: this.#session.path },
       'long ArrayBuffers',
     )
@@ -205,12 +212,14 @@ export class Storages {
     }
   }
 
-  /** Where a storage begins in the caller's bytes, which are the caller's to shrink or to transfer. */
+  /**
+   * Where a storage begins in the caller's bytes, which are the caller's to shrink or to transfer.
+   */
   #offsetInSource(index: number, end: number): number {
     const { handle, source } = this.#session
     const { offset } = this.#session.unwrap(binding.storageOffset(handle, index))
     if (end > source!.length - offset) {
-      const message = `the opened bytes are ${source!.length} now but a storage ends at ${offset + end}`
+      const message = `a storage ends at byte ${offset + end} of ${source!.length} opened ones`
       throw new StateError('FILE_CHANGED', message)
     }
     return offset

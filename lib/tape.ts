@@ -1,7 +1,7 @@
 /**
- * Rebuilds the decoded root from its flat tables, in two passes without recursion: first an empty object for
- * every value, then what is in them. Sharing and cycles survive. The tape is described, word by word, in
- * native/core/torch/tape.h; the two must change together.
+ * Rebuilds the decoded root from its flat tables, in two passes without recursion: first an empty
+ * object for every value, then what is in them. Sharing and cycles survive. The tape is described,
+ * word by word, in native/core/torch/tape.h; the two must change together.
  */
 import { endianness } from 'node:os'
 import type { NativeTape } from './binding'

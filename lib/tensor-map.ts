@@ -1,6 +1,6 @@
 /**
- * Tensors by name, in file order. Opening makes no object per tensor: the index is built when a name is first
- * looked up, and a Tensor when it is first asked for.
+ * Tensors by name, in file order. Opening makes no object per tensor: the index is built when a
+ * name is first looked up, and a Tensor when it is first asked for.
  */
 import { inspect } from 'node:util'
 import type { PackedStrings } from './binding'
@@ -112,8 +112,8 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
 }
 
 /**
- * Different paths can join to one name: {'a.b': x, 'a': {'b': y}}. The later ones get '#2', '#3' behind
- * theirs, so that nothing is lost and no name that is really in the file moves.
+ * Different paths can join to one name: {'a.b': x, 'a': {'b': y}}. The later ones get '#2', '#3'
+ * behind theirs, so that nothing is lost and no name that is really in the file moves.
  */
 function index({ names, named }: NamedRows): Index {
   const rows: number[] = []

@@ -1,11 +1,12 @@
 /**
- * One tensor: a dtype, a shape and a stride over a storage, or the parts that make up a sparse, quantised,
- * nested or sharded one.
+ * One tensor: a dtype, a shape and a stride over a storage, or the parts that make up a sparse,
+ * quantised, nested or sharded one.
  */
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
 import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
 import type { PartRole } from './catalog'
+import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
 import { commonSizes, nestedRows } from './nested'
@@ -47,8 +48,8 @@ export class Tensor {
   }
 
   /**
-   * Elements along each dimension, outermost first; empty for a scalar. -1 for a dimension of a nested tensor
-   * that differs from row to row.
+   * Elements along each dimension, outermost first; empty for a scalar. -1 for a dimension of a
+   * nested tensor that differs from row to row.
    */
   get shape(): readonly number[] {
     if (this.#shape !== undefined) return this.#shape
@@ -118,7 +119,8 @@ export class Tensor {
   }
 
   /**
-   * Whether {@link data} lies in the mapped file, or in the bytes given to `open`, rather than in a copy.
+   * Whether {@link data} lies in the mapped file, or in the bytes given to `open`, rather than in a
+   * copy.
    *
    * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
    */
@@ -132,7 +134,10 @@ export class Tensor {
     }
   }
 
-  /** The bytes this tensor views; the same object for tensors that share them. Sparse tensors have none. */
+  /**
+   * The bytes this tensor views; the same object for tensors that share them. Sparse tensors have
+   * none.
+   */
   get storage(): Storage | undefined {
     const index = this.#session.catalog.storageOf(this.#row)
     return index === undefined ? undefined : this.#session.storages.object(index)
@@ -141,17 +146,18 @@ export class Tensor {
   /**
    * The elements, row-major; the same array each time.
    *
-   * A view of the storage when the tensor is contiguous: writing to it changes this process's copy only, never
-   * the file, and shows in other tensors over the same storage. Otherwise a dense copy.
+   * A view of the storage when the tensor is contiguous: writing to it changes this process's copy
+   * only, never the file, and shows in other tensors over the same storage. Otherwise a dense copy.
    *
-   * By dtype: float32 `Float32Array`, float64 `Float64Array`, int8/16/32 `Int*Array`, int64 `BigInt64Array`,
-   * uint8/16/32 `Uint*Array`, uint64 `BigUint64Array`, bool `Uint8Array`; float16 and bfloat16 `Uint16Array` and
-   * float8 `Uint8Array` of bit patterns; complex ones (re, im) pairs; quantised ones their integers, packed
-   * ones (quint4x2, quint2x4) as the bytes that hold them, low bits first.
+   * By dtype: float32 `Float32Array`, float64 `Float64Array`, int8/16/32 `Int*Array`, int64
+   * `BigInt64Array`, uint8/16/32 `Uint*Array`, uint64 `BigUint64Array`, bool `Uint8Array`; float16
+   * and bfloat16 `Uint16Array` and float8 `Uint8Array` of bit patterns; complex ones (re, im)
+   * pairs; quantised ones their integers, packed ones (quint4x2, quint2x4) as the bytes that hold
+   * them, low bits first.
    *
    * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
-   * @throws {@link UnsupportedError} `UNSUPPORTED_LAYOUT` for sparse and meta tensors and for shards,
-   * `UNSUPPORTED_RUNTIME` where it is larger than an ArrayBuffer can be
+   * @throws {@link UnsupportedError} `UNSUPPORTED_LAYOUT` for sparse and meta tensors and for
+   * shards, `UNSUPPORTED_RUNTIME` where it is larger than an ArrayBuffer can be
    * @throws {@link LimitError} `LIMIT_STORAGE` when a copy would be larger than `limits.copyBytes`
    */
   get data(): TensorData {
@@ -162,8 +168,8 @@ export class Tensor {
   /**
    * The elements as bytes: row-major, without gaps, little-endian.
    *
-   * With `start` and `end`, those bytes of them: the way to read a tensor that is larger than an ArrayBuffer can be.
-   * A view wherever {@link data} is one.
+   * With `start` and `end`, those bytes of them: the way to read a tensor that is larger than an
+   * ArrayBuffer can be. A view wherever {@link data} is one.
    *
    * @param start bytes, 0 by default
    * @param end bytes, all by default
@@ -178,8 +184,8 @@ export class Tensor {
   }
 
   /**
-   * The elements as float32, rounded to nearest where they have more digits: {@link data} itself for float32,
-   * {@link dequantize} for quantised dtypes, a copy for all other real ones.
+   * The elements as float32, rounded to nearest where they have more digits: {@link data} itself
+   * for float32, {@link dequantize} for quantised dtypes, a copy for all other real ones.
    *
    * @throws {@link UnsupportedError} `UNSUPPORTED_DTYPE` for complex and bits dtypes
    * @throws what {@link data} throws
@@ -191,8 +197,8 @@ export class Tensor {
   }
 
   /**
-   * The elements of a sparse tensor, row-major with the zeros it leaves out; {@link data} for other tensors.
-   * Values at one place add up, as in torch.
+   * The elements of a sparse tensor, row-major with the zeros it leaves out; {@link data} for other
+   * tensors. Values at one place add up, as in torch.
    *
    * @throws {@link FormatError} `BAD_TENSOR` when an index is outside the shape
    * @throws what {@link data} throws
@@ -203,16 +209,8 @@ export class Tensor {
     this.#session.checkOpen()
     if (this.#dense !== undefined) return this.#dense
     const dtype = this.#session.catalog.dtype(this.#row)
-    const bytes = denseBytes(dtype, this.size)
-    this.#session.checkCopy(bytes)
-    const dense = new dtype.array(new ArrayBuffer(bytes))
-    const part = (role: PartRole) => this.parts[role] ?? this.#missing(role)
-    spread(
-      { name: this.name, path: this.#session.path, layout, dtype, shape: this.shape, part },
-      dense,
-    )
-    this.#dense = dense
-    return dense
+    this.#dense = spread(this, dtype, this.#session)
+    return this.#dense
   }
 
   /** The tensors this one is made of, by role; empty for a plain one. */
@@ -269,7 +267,10 @@ export class Tensor {
     return this.parts.offsets
   }
 
-  /** Nested (jagged): the length of each row, where rows do not fill the space between {@link offsets}. */
+  /**
+   * Nested (jagged): the length of each row, where rows do not fill the space between
+   * {@link offsets}.
+   */
   get lengths(): Tensor | undefined {
     return this.parts.lengths
   }
@@ -285,8 +286,8 @@ export class Tensor {
   }
 
   /**
-   * Nested: where each row begins among {@link values}: in elements for strided ones, along the dimension that
-   * differs for jagged ones.
+   * Nested: where each row begins among {@link values}: in elements for strided ones, along the
+   * dimension that differs for jagged ones.
    *
    * @throws what {@link data} throws
    */
@@ -389,18 +390,7 @@ export class Tensor {
 
   /** What describes the tensor, without its elements. */
   toJSON(): TensorJson {
-    return {
-      name: this.name,
-      dtype: this.dtype,
-      shape: this.shape,
-      stride: this.stride,
-      storageOffset: this.storageOffset,
-      byteLength: this.byteLength,
-      layout: this.layout,
-      device: this.device,
-      requiresGrad: this.requiresGrad,
-      storage: this.storage?.key ?? null,
-    }
+    return describe(this)
   }
 
   [inspect.custom](): string {
@@ -423,24 +413,4 @@ export class Tensor {
     const isBits = part.dtype === 'float16' || part.dtype === 'bfloat16'
     return Float64Array.from(isBits ? part.toFloat32() : part.data, Number)
   }
-
-  #missing(role: PartRole): never {
-    const message = `${this.layout} tensor '${this.name}' has no ${role}`
-    throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path: this.#session.path }, role)
-  }
-}
-
-/** {@link Tensor.toJSON}: sizes and strides in elements. */
-export interface TensorJson {
-  name: string
-  dtype: DType
-  shape: readonly number[]
-  stride: readonly number[]
-  storageOffset: number
-  byteLength: number
-  layout: Layout
-  device: string
-  requiresGrad: boolean
-  /** Key of the storage. */
-  storage: string | null
 }

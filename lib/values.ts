@@ -1,6 +1,6 @@
 /**
- * The elements of one tensor row: as they lie in the storage where that is possible, else gathered or converted
- * natively into a dense row-major copy.
+ * The elements of one tensor row: as they lie in the storage where that is possible, else gathered
+ * or converted natively into a dense row-major copy.
  */
 import { endianness } from 'node:os'
 import { binding, LAYOUTS, TensorFlag } from './binding'
@@ -12,8 +12,8 @@ import { LONGEST_BUFFER } from './storage'
 const HOST_IS_LITTLE = endianness() === 'LE'
 
 /**
- * The row that holds a tensor's elements: its own, or that of the local part of a sharded tensor which is
- * all on this rank.
+ * The row that holds a tensor's elements: its own, or that of the local part of a sharded tensor
+ * which is all on this rank.
  */
 export function elementsRow(session: Session, row: number, name: string): number {
   const { catalog, path } = session
@@ -107,7 +107,10 @@ function view(session: Session, row: number, name: string): TensorData {
   return new dtype.array(span.buffer, span.byteOffset, bytes / unit)
 }
 
-/** Bytes that a view with strides reaches over can be few while its elements are many: a stride of 0 repeats. */
+/**
+ * Bytes that a view with strides reaches over can be few while its elements are many: a stride of 0
+ * repeats.
+ */
 function gather(session: Session, row: number, name: string): ArrayBuffer {
   const { catalog, storages, path } = session
   const dtype = catalog.dtype(row)
@@ -132,7 +135,7 @@ function gather(session: Session, row: number, name: string): ArrayBuffer {
 
 function checkLength(session: Session, bytes: number): void {
   if (bytes <= LONGEST_BUFFER) return
-  const message = `a copy of ${bytes} bytes is larger than an ArrayBuffer can be here (${LONGEST_BUFFER})`
+  const message = `a copy needs ${bytes} bytes, an ArrayBuffer has ${LONGEST_BUFFER} at most here`
   throw new UnsupportedError(
     'UNSUPPORTED_RUNTIME',
     message,

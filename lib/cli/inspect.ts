@@ -1,6 +1,6 @@
 /**
- * `torchmap inspect`: a table of the tensors, what they share, and what could not be given. Rows are written as
- * they are made, so that 100,000 of them start to appear at once.
+ * `torchmap inspect`: a table of the tensors, what they share, and what could not be given. Rows
+ * are written as they are made, so that 100,000 of them start to appear at once.
  */
 import { type Checkpoint, open, type Storage, type Tensor } from '../index'
 import type { Output } from './output'
@@ -104,7 +104,8 @@ function* textLines(
 
   const { format, era, byteOrder, size, skipped } = checkpoint
   yield `${bold(printable(path))}\n`
-  yield `${format}, torch ${era}, ${byteOrder}-endian, ${sizeText(size)} (${countText(size)} bytes)\n\n`
+  const sizes = `${sizeText(size)} (${countText(size)} bytes)`
+  yield `${format}, torch ${era}, ${byteOrder}-endian, ${sizes}\n\n`
 
   if (summary.tensors > 0) {
     yield* table(checkpoint, summary, { all, output, bold, faint })
@@ -120,7 +121,8 @@ function* textLines(
       const first = all ? names : names.slice(0, NAMES_SHOWN)
       const rest = names.length - first.length
       const more = rest > 0 ? faint(` and ${countText(rest)} more`) : ''
-      yield `  ${sizeText(storage.byteLength).padStart(10)}  ${printable(first.join(', '))}${more}\n`
+      const bytes = sizeText(storage.byteLength).padStart(10)
+      yield `  ${bytes}  ${printable(first.join(', '))}${more}\n`
     }
     const hidden = summary.shared.length - shown.length
     if (hidden > 0) yield `${faint(`  ... ${countText(hidden)} more; --all shows every one`)}\n`

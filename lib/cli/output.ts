@@ -1,5 +1,6 @@
 /**
- * Where a command prints: in pieces, waiting for slow readers, and quiet when the reader has gone away.
+ * Where a command prints: in pieces, waiting for slow readers, and quiet when the reader has gone
+ * away.
  */
 import type { WriteStream } from 'node:tty'
 
