@@ -22,6 +22,7 @@ export function outcomeOf(use: () => void): string {
 /** Asks a tensor for all there is, each on its own: one refusal must not hide what is behind the next. */
 function walkTensor(tensor: Tensor, outcomes: Set<string>, depth = 0): void {
   const attempt = (use: () => void) => outcomes.add(outcomeOf(use))
+  if (tensor.size === 0) outcomes.add('empty')
   attempt(() => JSON.stringify(tensor))
   attempt(() => inspect(tensor))
   attempt(() => {
@@ -74,7 +75,7 @@ export function walkRoot(root: unknown): number {
   return seen.size
 }
 
-/** Returns the outcomes there were. */
+/** Returns the outcomes there were, and `empty` where there were tensors without elements. */
 export function walk(checkpoint: Checkpoint): Set<string> {
   const outcomes = new Set<string>()
   inspect(checkpoint)

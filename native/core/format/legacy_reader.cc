@@ -54,14 +54,14 @@ Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& cata
       return Status(Code::kBadPickle, "a storage key of the legacy stream is no text")
           .at(stream.position());
     const std::string name(key.text());
-    const auto* rows = ids.find(key.text());
-    if (rows == nullptr)
+    const uint32_t first_row = ids.find(key.text());
+    if (first_row == kNoIndex)
       return Status(Code::kBadRecord,
                     "storage '" + name + "' has bytes in the file but nothing refers to it")
           .at(stream.position());
     const uint64_t header = stream.position();
     TRY_ASSIGN(const int64_t numel, stream.read_int64());
-    const Storage& first = catalog.storages[(*rows)[0]];
+    const Storage& first = catalog.storages[first_row];
     const auto bytes = numel < 0
                            ? std::nullopt
                            : checked_mul(static_cast<uint64_t>(numel), info(first.dtype).bytes);
@@ -73,7 +73,7 @@ Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& cata
                                           std::to_string(first.bytes) + " bytes of it")
           .at(header);
     }
-    for (uint32_t row : *rows) {
+    for (uint32_t row = first_row; row != kNoIndex; row = ids.next(row)) {
       catalog.storages[row].offset = stream.position();
       if (catalog.storages[row].bytes > first.bytes) {
         return Status(Code::kBadRecord, "storage '" + name + "' is used with different sizes")

@@ -59,6 +59,17 @@ std::optional<std::vector<int64_t>> Interpreter::integers(NodeId id) {
   return out;
 }
 
+std::optional<size_t> Interpreter::few_integers(NodeId id, int64_t (&out)[kLocalDims]) const {
+  const Node& node = pool_[target(id)];
+  if (node.tag != Tag::kTuple || node.a > kLocalDims) return std::nullopt;
+  for (uint32_t i = 0; i < node.a; ++i) {
+    const auto value = integer(pool_.words[node.b + i]);
+    if (!value) return std::nullopt;
+    out[i] = *value;
+  }
+  return node.a;
+}
+
 std::optional<std::vector<double>> Interpreter::reals(NodeId id) {
   auto items = sequence(id);
   if (!items) return std::nullopt;
@@ -70,39 +81,6 @@ std::optional<std::vector<double>> Interpreter::reals(NodeId id) {
     out.push_back(*value);
   }
   return out;
-}
-
-bool Interpreter::each_entry(NodeId dict, const std::function<void(NodeId, NodeId)>& visit) {
-  dict = target(dict);
-  const auto pairs = [&](const Items& items) {
-    NodeId key = 0;
-    bool is_value = false;
-    pool_.each(items, [&](uint32_t word) {
-      if (is_value) visit(key, word);
-      key = word;
-      is_value = !is_value;
-    });
-  };
-  if (pool_[dict].tag == Tag::kDict) {
-    pairs(Pool::items_of(pool_[dict]));
-    return true;
-  }
-  if (pool_[dict].tag != Tag::kCall || static_cast<Meaning>(pool_[dict].aux) != Meaning::kMapping)
-    return false;
-  // OrderedDict([[k, v], ...]), Counter({k: v}), defaultdict(factory, {k: v}): the argument first,
-  // then what was set later. Copied, because resolving a pair can move the words.
-  const std::vector<NodeId> arguments = first_items(pool_[dict].b, 2);
-  for (NodeId argument : arguments) {
-    argument = target(argument);
-    if (pool_[argument].tag == Tag::kDict) pairs(Pool::items_of(pool_[argument]));
-    if (pool_[argument].tag != Tag::kList) continue;
-    pool_.each(Pool::items_of(pool_[argument]), [&](uint32_t pair) {
-      const std::vector<NodeId> items = first_items(pair, 3);
-      if (items.size() == 2) visit(items[0], items[1]);
-    });
-  }
-  pairs(pool_.extra(dict).entries);
-  return true;
 }
 
 std::vector<NodeId> Interpreter::first_items(NodeId id, uint32_t most) const {

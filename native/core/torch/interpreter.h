@@ -102,16 +102,25 @@ class Interpreter {
   std::optional<std::string_view> text(NodeId id) const;
   // The items of a tuple, list or torch.Size; nothing for anything else.
   std::optional<std::vector<NodeId>> sequence(NodeId id);
+  // At most how many entries each_entry() visits of a plain dict, or of what was set in a mapping.
+  uint32_t entry_count(NodeId dict) const {
+    dict = target(dict);
+    return (pool_[dict].tag == Tag::kDict ? pool_[dict].a : pool_.extra(dict).entries.count) / 2;
+  }
   // The first `most` items of a tuple; those of a list if it has no more. Resolves nothing.
   std::vector<NodeId> first_items(NodeId id, uint32_t most) const;
   std::optional<std::vector<int64_t>> integers(NodeId id);
+  // The integers of a short tuple, without a vector; nothing for anything else.
+  static constexpr size_t kLocalDims = 8;
+  std::optional<size_t> few_integers(NodeId id, int64_t (&out)[kLocalDims]) const;
   std::optional<std::vector<double>> reals(NodeId id);
   // The value of a string key in a dict or mapping, the last one given; nothing when it is not
   // there.
   std::optional<NodeId> entry(NodeId dict, std::string_view key);
   // Calls visit(key, value) for each entry of a dict, or of a call that makes one; false for
   // anything else.
-  bool each_entry(NodeId dict, const std::function<void(NodeId, NodeId)>& visit);
+  template <typename Visit>
+  bool each_entry(NodeId dict, Visit&& visit);
 
  private:
   using Args = std::span<const uint32_t>;
@@ -177,5 +186,39 @@ class Interpreter {
   NestedLoader load_nested_;
   uint32_t depth_ = 0;
 };
+
+template <typename Visit>
+bool Interpreter::each_entry(NodeId dict, Visit&& visit) {
+  dict = target(dict);
+  const auto pairs = [&](const Items& items) {
+    NodeId key = 0;
+    bool is_value = false;
+    pool_.each(items, [&](uint32_t word) {
+      if (is_value) visit(key, word);
+      key = word;
+      is_value = !is_value;
+    });
+  };
+  if (pool_[dict].tag == Tag::kDict) {
+    pairs(Pool::items_of(pool_[dict]));
+    return true;
+  }
+  if (pool_[dict].tag != Tag::kCall || static_cast<Meaning>(pool_[dict].aux) != Meaning::kMapping) {
+    return false;
+  }
+  // OrderedDict([[k, v], ...]), Counter({k: v}), defaultdict(factory, {k: v}): the argument first,
+  // then what was set later. Copied, because what is visited may move the words.
+  for (NodeId argument : first_items(pool_[dict].b, 2)) {
+    argument = target(argument);
+    if (pool_[argument].tag == Tag::kDict) pairs(Pool::items_of(pool_[argument]));
+    if (pool_[argument].tag != Tag::kList) continue;
+    pool_.each(Pool::items_of(pool_[argument]), [&](uint32_t pair) {
+      const std::vector<NodeId> items = first_items(pair, 3);
+      if (items.size() == 2) visit(items[0], items[1]);
+    });
+  }
+  pairs(pool_.extra(dict).entries);
+  return true;
+}
 
 }  // namespace torchmap

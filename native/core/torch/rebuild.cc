@@ -71,14 +71,25 @@ Result<uint32_t> Interpreter::view(NodeId storage_node, DType dtype, bool has_dt
   TRY_ASSIGN(const uint32_t index, storage(storage_node));
   const auto start = integer(offset);
   if (!start) return wrong("the storage offset is no integer");
-  const auto sizes = integers(size), strides = integers(stride);
-  if (!sizes || !strides) return wrong("the shape or the stride is no tuple of integers");
+  int64_t local[2][kLocalDims];
+  std::vector<int64_t> longer[2];
+  std::span<const int64_t> dims[2];
+  for (size_t i = 0; i < 2; ++i) {
+    const NodeId node = i == 0 ? size : stride;
+    const auto count = few_integers(node, local[i]);
+    dims[i] = {local[i], count.value_or(0)};
+    if (count) continue;
+    auto all = integers(node);
+    if (!all) return wrong("the shape or the stride is no tuple of integers");
+    longer[i] = std::move(*all);
+    dims[i] = longer[i];
+  }
   Tensor tensor;
   tensor.storage = index;
   tensor.dtype = has_dtype ? dtype : catalog_.storages[index].dtype;
   tensor.offset = *start;
   tensor.flags = flags;
-  return add_tensor(tensor, *sizes, *strides);
+  return add_tensor(tensor, dims[0], dims[1]);
 }
 
 // _rebuild_tensor(storage, storage_offset, size, stride)

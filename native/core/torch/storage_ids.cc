@@ -1,5 +1,6 @@
 #include "core/torch/storage_ids.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace torchmap {
@@ -35,9 +36,9 @@ std::string_view next_item(std::string_view& text) {
 
 }  // namespace
 
-const std::vector<uint32_t>* StorageIds::find(std::string_view key) const {
-  auto found = by_key_.find(key);
-  return found == by_key_.end() ? nullptr : &found->second;
+uint32_t StorageIds::find(std::string_view key) const {
+  const auto found = first_.find(key);
+  return found == first_.end() ? kNoIndex : found->second;
 }
 
 Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
@@ -50,13 +51,16 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
     return bad("storage '" + std::string(id.key) + "' has an impossible number of elements, " +
                std::to_string(id.numel));
   }
-  std::vector<uint32_t>& known = by_key_[id.key];
-  for (uint32_t index : known) {
-    const Storage& storage = catalog.storages[index];
-    if (storage.bytes == *bytes && storage.dtype == id.meant.dtype && storage.untyped == untyped)
-      return index;
+  const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
+  const auto [entry, fresh] = first_.try_emplace(id.key, fresh_index);
+  uint32_t last = kNoIndex;
+  size_t rows = 0;
+  for (uint32_t at = fresh ? kNoIndex : entry->second; at != kNoIndex; at = next(at), ++rows) {
+    const Storage& row = catalog.storages[at];
+    if (row.bytes == *bytes && row.dtype == id.meant.dtype && row.untyped == untyped) return at;
+    last = at;
   }
-  if (known.size() == kMaxRowsPerKey) {
+  if (rows == kMaxRowsPerKey) {
     return bad("storage '" + std::string(id.key) + "' is referred to with more than " +
                std::to_string(kMaxRowsPerKey) + " dtypes and sizes");
   }
@@ -70,13 +74,17 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
   if (id.location == "meta") {
     storage.place = StoragePlace::kNowhere;
   } else if (placer_) {
-    TRY(placer_(storage));
+    if (Status placed = placer_(storage); !placed.ok()) {
+      if (fresh) first_.erase(entry);
+      return placed;
+    }
   } else {
     storage.place = StoragePlace::kFile;
   }
-  known.push_back(static_cast<uint32_t>(catalog.storages.size()));
+  next_.resize(fresh_index + 1, kNoIndex);
+  if (last != kNoIndex) next_[last] = fresh_index;
   catalog.storages.push_back(storage);
-  return known.back();
+  return fresh_index;
 }
 
 Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::string_view text) {
@@ -111,8 +119,10 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   if (pool[id_node].tag == Tag::kStr) return storage_from_text(interpreter, pool[id_node].text());
   if (pool[id_node].tag != Tag::kTuple || pool[id_node].a < 2)
     return Status(Code::kBadPickle, "a persistent id is no tuple");
-  const auto span = pool.tuple(id_node);
-  const std::vector<NodeId> items(span.begin(), span.end());
+  NodeId copy[6];  // resolving one item can move the words that hold the others
+  const auto given = pool.tuple(id_node);
+  const std::span<const NodeId> items(copy, std::min(given.size(), std::size(copy)));
+  std::copy_n(given.begin(), items.size(), copy);
   const auto type = interpreter.text(items[0]);
   if (type == "module" && pool[pool.target(items[1])].tag == Tag::kGlobal)
     return Persistent{Persistent::kAlias, items[1]};

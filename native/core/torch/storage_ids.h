@@ -33,9 +33,12 @@ class StorageIds : public PersistentIds {
   };
   const std::vector<View>& views() const { return views_; }
 
-  // Every storage with this key; several when the file refers to one key with different dtypes or
-  // sizes.
-  const std::vector<uint32_t>* find(std::string_view key) const;
+  // The first storage with this key, or kNoIndex. `next` gives the others, where the file refers to
+  // one key with different dtypes or sizes.
+  uint32_t find(std::string_view key) const;
+  uint32_t next(uint32_t storage) const {
+    return storage < next_.size() ? next_[storage] : kNoIndex;
+  }
 
  private:
   struct Id {
@@ -48,7 +51,8 @@ class StorageIds : public PersistentIds {
 
   Placer placer_;
   bool big_endian_;
-  std::unordered_map<std::string_view, std::vector<uint32_t>, SeededHash> by_key_;
+  std::unordered_map<std::string_view, uint32_t, SeededHash> first_;  // by key
+  std::vector<uint32_t> next_;  // storage -> next one of its key
   std::vector<View> views_;
   std::map<std::pair<uint32_t, std::string_view>, uint32_t> view_index_;  // (root, key) -> views_
 };

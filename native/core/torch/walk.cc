@@ -1,6 +1,6 @@
 #include "core/torch/walk.h"
 
-#include <cstdlib>
+#include <bit>
 
 #include "core/hash.h"
 
@@ -134,7 +134,7 @@ void Walker::add_items(const Items& items) {
 
 void Walker::add_entries(NodeId dict) {
   first_child_ = children_.size();
-  slots_.clear();
+  slots_.assign(std::bit_ceil<size_t>(2 * (size_t{interpreter_.entry_count(dict)} + 4)), 0);
   interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
     ++work_;
     add_entry(key, value);
@@ -166,15 +166,15 @@ void Walker::add_entry(NodeId key, NodeId value) {
   };
   const size_t count = children_.size() - first_child_;
   if (slots_.size() < 2 * (count + 1)) {
-    slots_.assign(std::max<size_t>(16, 4 * (count + 1)), 0);
+    slots_.assign(2 * slots_.size(), 0);
     for (size_t i = 0; i < count; ++i) {
-      size_t slot = hash_key(children_[first_child_ + i].key) % slots_.size();
-      while (slots_[slot] != 0) slot = (slot + 1) % slots_.size();
+      size_t slot = hash_key(children_[first_child_ + i].key) & (slots_.size() - 1);
+      while (slots_[slot] != 0) slot = (slot + 1) & (slots_.size() - 1);
       slots_[slot] = static_cast<uint32_t>(i + 1);
     }
   }
-  size_t slot = hash_key(key) % slots_.size();
-  for (; slots_[slot] != 0; slot = (slot + 1) % slots_.size()) {
+  size_t slot = hash_key(key) & (slots_.size() - 1);
+  for (; slots_[slot] != 0; slot = (slot + 1) & (slots_.size() - 1)) {
     Child& child = children_[first_child_ + slots_[slot] - 1];
     if (!same(child.key, key)) continue;
     child.node = value;
