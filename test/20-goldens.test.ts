@@ -56,6 +56,7 @@ for (const set of SETS) {
 
 test('every golden of the manifests is there', () => {
   for (const set of SETS) {
-    for (const row of readManifest(set)) expect(existsSync(join(FIXTURES, set, row.file))).toBe(true)
+    for (const row of readManifest(set))
+      expect(existsSync(join(FIXTURES, set, row.file))).toBe(true)
   }
 })

@@ -16,7 +16,9 @@ interface Reading {
 }
 
 const files = existsSync(FOLDER)
-  ? readdirSync(FOLDER).filter((name) => name.endsWith('.json') && existsSync(join(FOLDER, name.slice(0, -5))))
+  ? readdirSync(FOLDER).filter(
+      (name) => name.endsWith('.json') && existsSync(join(FOLDER, name.slice(0, -5))),
+    )
   : []
 
 describe('checkpoints of others', () => {
@@ -34,7 +36,8 @@ describe('checkpoints of others', () => {
       ] as const) {
         if (wanted === null) continue
         comparison.expect('names', [...source.keys()].sort(), Object.keys(wanted).sort())
-        for (const [key, row] of Object.entries(wanted)) comparison.tensor(key, source.get(key), row)
+        for (const [key, row] of Object.entries(wanted))
+          comparison.tensor(key, source.get(key), row)
       }
       expect(comparison.differences).toEqual([])
       checkpoint.close()

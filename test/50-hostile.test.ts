@@ -40,7 +40,12 @@ interface Ending {
 function runChild(job: Job, position: string): Promise<Ending> {
   const child = spawn(
     process.execPath,
-    ['-r', join(__dirname, 'support/register.cjs'), join(__dirname, 'support/hostile-child.ts'), position],
+    [
+      '-r',
+      join(__dirname, 'support/register.cjs'),
+      join(__dirname, 'support/hostile-child.ts'),
+      position,
+    ],
     { stdio: ['pipe', 'pipe', 'pipe'] },
   )
   let output = ''

@@ -5,23 +5,42 @@
 #include "core/torch/state_dict.h"
 
 namespace torchmap::addon {
+namespace {
+
+// Resolving values can make tensors and storages (numpy arrays, bare storages): then the tables go
+// along.
+class NewRows {
+ public:
+  explicit NewRows(Checkpoint& checkpoint)
+      : checkpoint_(checkpoint),
+        tensors_(checkpoint.catalog().tensors.size()),
+        storages_(checkpoint.catalog().storages.size()) {}
+
+  void add_to(Napi::Object result) const {
+    const Catalog& catalog = checkpoint_.catalog();
+    if (catalog.tensors.size() == tensors_ && catalog.storages.size() == storages_) return;
+    Napi::Object tables = Napi::Object::New(result.Env());
+    set_tables(tables, checkpoint_);
+    result["tables"] = tables;
+  }
+
+ private:
+  Checkpoint& checkpoint_;
+  size_t tensors_, storages_;
+};
+
+}  // namespace
 
 Napi::Value make_tape(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
   if (!session.checkpoint)
     return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
-  const size_t tensors = checkpoint.catalog().tensors.size(),
-               storages = checkpoint.catalog().storages.size();
+  const NewRows rows(checkpoint);
   auto made = torchmap::make_tape(checkpoint.interpreter(), checkpoint.root());
   if (!made.ok()) return failure(info.Env(), made.status());
   Napi::Object result = tape(info.Env(), *made);
-  if (checkpoint.catalog().tensors.size() != tensors ||
-      checkpoint.catalog().storages.size() != storages) {
-    Napi::Object added = Napi::Object::New(info.Env());
-    set_tables(added, checkpoint);
-    result["tables"] = added;
-  }
+  rows.add_to(result);
   return result;
 }
 
@@ -31,6 +50,7 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
     return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
   const bool has_path = info[1].IsString();
   const std::string path = has_path ? info[1].As<Napi::String>().Utf8Value() : std::string();
+  const NewRows rows(*session.checkpoint);
   Names names;
   const auto from = has_path ? std::optional<std::string_view>(path) : std::nullopt;
   Status status = torchmap::state_dict(session.checkpoint->interpreter(),
@@ -39,6 +59,7 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(info.Env());
   result["names"] = packed_strings(info.Env(), names);
   result["named"] = words(info.Env(), names.tensors.data(), names.size());
+  rows.add_to(result);
   return result;
 }
 

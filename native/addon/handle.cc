@@ -15,7 +15,7 @@ Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
   const auto finalize = [](napi_env, void* data, void*) { delete static_cast<Session*>(data); };
   const napi_status status = napi_wrap(env, handle, session.get(), finalize, nullptr, nullptr);
   NAPI_THROW_IF_FAILED(env, status, Napi::Object());
-  session.release();
+  static_cast<void>(session.release());  // the handle owns it now
   return handle;
 }
 

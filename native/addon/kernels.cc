@@ -53,7 +53,7 @@ Napi::Value gather(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
-Napi::Value swap(const Napi::CallbackInfo& info) {
+Napi::Value swap_units(const Napi::CallbackInfo& info) {
   swap_bytes(bytes_of(info[0]), static_cast<uint32_t>(integer_of(info[1])));
   return info.Env().Undefined();
 }

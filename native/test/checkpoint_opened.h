@@ -18,23 +18,20 @@ inline std::string storage(std::string_view key, int64_t numel,
                            std::string_view type = "FloatStorage",
                            std::string_view location = "cpu") {
   const std::string_view module = type == "UntypedStorage" ? "torch.storage" : "torch";
-  return tuple({text("storage"), global(module, type), text(key), text(location),
-                integer(numel)}) +
+  return tuple({text("storage"), global(module, type), text(key), text(location), integer(numel)}) +
          "Q";
 }
 inline Values tensor_arguments(const std::string& over, const std::string& sizes,
                                const std::string& strides, int64_t offset = 0) {
-  return {over,  integer(offset),  sizes,
-          strides, boolean(false), call("collections OrderedDict", {})};
+  return {over,    integer(offset), sizes,
+          strides, boolean(false),  call("collections OrderedDict", {})};
 }
 inline std::string tensor(const std::string& over, const std::string& sizes,
                           const std::string& strides, int64_t offset = 0) {
   return call("torch._utils _rebuild_tensor_v2", tensor_arguments(over, sizes, strides, offset));
 }
 // A vector of 2 floats over the storage '0'.
-inline std::string small_tensor() {
-  return tensor(storage("0", 2), integers({2}), integers({1}));
-}
+inline std::string small_tensor() { return tensor(storage("0", 2), integers({2}), integers({1})); }
 
 // An archive with `value` as data.pkl and four storages of 64 bytes.
 inline std::string archive_of(const std::string& value) {

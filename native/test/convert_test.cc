@@ -130,8 +130,7 @@ TEST(negate_every_kind) {
 
 TEST(negate_floats_without_a_negative_zero) {
   // 0x80 is NaN there, and e8m0 has no sign at all.
-  EXPECT_TRUE(negated<uint8_t>(DType::kFloat8E4M3Fnuz, {0, 1}) ==
-              std::vector<uint8_t>({0, 0x81}));
+  EXPECT_TRUE(negated<uint8_t>(DType::kFloat8E4M3Fnuz, {0, 1}) == std::vector<uint8_t>({0, 0x81}));
   EXPECT_TRUE(negated<uint8_t>(DType::kFloat8E5M2Fnuz, {0}) == std::vector<uint8_t>({0}));
   EXPECT_TRUE(negated<uint8_t>(DType::kFloat8E8M0Fnu, {127}) == std::vector<uint8_t>({127}));
 }

@@ -51,8 +51,7 @@ TEST(geometry_expanded) {
 TEST(geometry_empty_accepts_anything) {
   EXPECT_EQ(of(0, {0}, {1}), "numel 0, extent 0, contiguous");
   EXPECT_EQ(of(INT64_MAX, {0, kHuge}, {kHuge, kHuge}), "numel 0, extent 0, contiguous");
-  EXPECT_EQ(of(INT64_MAX, {kHuge, kHuge, 0}, {INT64_MAX, 0, 1}),
-            "numel 0, extent 0, contiguous");
+  EXPECT_EQ(of(INT64_MAX, {kHuge, kHuge, 0}, {INT64_MAX, 0, 1}), "numel 0, extent 0, contiguous");
 }
 
 TEST(geometry_negative) {

@@ -32,16 +32,27 @@ TEST(globals_of_the_table) {
 }
 
 TEST(globals_unknown) {
-  for (const auto& [module, name] :
-       {std::pair("os", "system"), std::pair("posix", "system"), std::pair("builtins", "eval"),
-        std::pair("builtins", "exec"), std::pair("__builtin__", "getattr"),
-        std::pair("torch", "load"), std::pair("torch.hub", "load"), std::pair("", ""),
-        std::pair("torch", "Storage"), std::pair("torch", "XStorage"),
-        std::pair("torch", "Floatstorage"), std::pair("evil", "FloatStorage"),
-        std::pair("torch.cuda.evil", "FloatStorage"), std::pair("torch", "sparse.FloatTensor"),
-        std::pair("torch._utils._rebuild_tensor_v2", ""), std::pair("torch._utils ", "_rebuild_tensor"),
-        std::pair("torch._utils", "_rebuild_tensor_v2.__globals__"), std::pair("torch", "int8x"),
-        std::pair("torch", "int9"), std::pair("torch", "uint0"), std::pair("numpy", "float32")}) {
+  for (const auto& [module, name] : {std::pair("os", "system"),
+                                     std::pair("posix", "system"),
+                                     std::pair("builtins", "eval"),
+                                     std::pair("builtins", "exec"),
+                                     std::pair("__builtin__", "getattr"),
+                                     std::pair("torch", "load"),
+                                     std::pair("torch.hub", "load"),
+                                     std::pair("", ""),
+                                     std::pair("torch", "Storage"),
+                                     std::pair("torch", "XStorage"),
+                                     std::pair("torch", "Floatstorage"),
+                                     std::pair("evil", "FloatStorage"),
+                                     std::pair("torch.cuda.evil", "FloatStorage"),
+                                     std::pair("torch", "sparse.FloatTensor"),
+                                     std::pair("torch._utils._rebuild_tensor_v2", ""),
+                                     std::pair("torch._utils ", "_rebuild_tensor"),
+                                     std::pair("torch._utils", "_rebuild_tensor_v2.__globals__"),
+                                     std::pair("torch", "int8x"),
+                                     std::pair("torch", "int9"),
+                                     std::pair("torch", "uint0"),
+                                     std::pair("numpy", "float32")}) {
     EXPECT_EQ(kind(module, name), GlobalKind::kUnknown);
   }
 }

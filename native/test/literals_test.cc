@@ -70,7 +70,8 @@ TEST(integer_other_bases) {
 }
 
 TEST(integer_malformed) {
-  for (const char* line : {"", " ", "-", "+", "--1", "+-1", "1 1", "1.", "1e3", "x", "L", "1_", "1L"})
+  for (const char* line :
+       {"", " ", "-", "+", "--1", "+-1", "1 1", "1.", "1e3", "x", "L", "1_", "1L"})
     EXPECT_EQ(of_int(line), "nothing");
   EXPECT_EQ(of_long("L"), "nothing");
   EXPECT_EQ(of_long("1LL"), "nothing");
@@ -139,7 +140,10 @@ TEST(quoted_plain) {
 TEST(quoted_escapes) {
   EXPECT_EQ(quoted(R"('\\\'\"\a\b\f\n\r\t\v')"), "\\'\"\a\b\f\n\r\t\v");
   EXPECT_EQ(quoted(R"('\x41\xfF')"), "A\xFF");
-  EXPECT_EQ(quoted(R"('\0\12\1234\08')"), "\0\12\123" "4\0" "8"s);
+  EXPECT_EQ(quoted(R"('\0\12\1234\08')"),
+            "\0\12\123"
+            "4\0"
+            "8"s);
   EXPECT_EQ(quoted(R"('\777')"), "\xFF");
   EXPECT_EQ(quoted(R"('\q\u0041')"), R"(\q\u0041)");
 }
@@ -164,8 +168,8 @@ TEST(raw_unicode_escapes) {
 }
 
 TEST(raw_unicode_malformed) {
-  for (const char* line : {R"(\u)", R"(\u123)", R"(\u12g4)", R"(\U0001F60)", R"(\U00110000)",
-                           R"(\UFFFFFFFF)"}) {
+  for (const char* line :
+       {R"(\u)", R"(\u123)", R"(\u12g4)", R"(\U0001F60)", R"(\U00110000)", R"(\UFFFFFFFF)"}) {
     EXPECT_FALSE(parse_raw_unicode(line).has_value());
   }
 }

@@ -68,7 +68,9 @@ TEST(memo_of_an_adversary) {
 }
 
 TEST(memo_huge_keys_in_a_pickle) {
-  EXPECT_EQ(read("Nr\xFF\xFF\xFF\xFF" "0j\xFF\xFF\xFF\xFF."), "None");
+  EXPECT_EQ(read("Nr\xFF\xFF\xFF\xFF"
+                 "0j\xFF\xFF\xFF\xFF."),
+            "None");
   EXPECT_EQ(read("K\1p18446744073709551615\n0g18446744073709551615\n."), "1");
   EXPECT_EQ(read("K\1p4294967296\n0g4294967296\n."), "1");
   for (const char* key : {"18446744073709551616", "999999999999999999999999999999", "-1", "", "x",
@@ -89,15 +91,31 @@ TEST(memo_missing_key) {
 }
 
 TEST(memo_index_of_memoize_is_its_size) {
-  EXPECT_EQ(read("K\1\x94K\2\x94" "00h\0h\1\x86."s), "(1, 2)");
+  EXPECT_EQ(read("K\1\x94K\2\x94"
+                 "00h\0h\1\x86."s),
+            "(1, 2)");
   // Keys put by hand count, wherever they are.
-  EXPECT_EQ(read("K\1q\x09" "0K\2\x94" "0h\1."s), "2");
-  EXPECT_EQ(read("K\1q\1" "0K\2\x94" "0h\1."s), "2");  // takes the place of another
-  EXPECT_EQ(read("K\1q\5q\5" "0K\2\x94" "0h\1."s), "2");
+  EXPECT_EQ(read("K\1q\x09"
+                 "0K\2\x94"
+                 "0h\1."s),
+            "2");
+  EXPECT_EQ(read("K\1q\1"
+                 "0K\2\x94"
+                 "0h\1."s),
+            "2");  // takes the place of another
+  EXPECT_EQ(read("K\1q\5q\5"
+                 "0K\2\x94"
+                 "0h\1."s),
+            "2");
 }
 
 TEST(memo_holds_the_value_not_its_place) {
-  EXPECT_EQ(read("K\1q\0" "0K\2h\0\x86."s), "(2, 1)");
+  EXPECT_EQ(read("K\1q\0"
+                 "0K\2h\0\x86."s),
+            "(2, 1)");
   EXPECT_EQ(read("]q\0h\0K\1a\x86."s), "([1], [1])");
-  EXPECT_EQ(read("K\1K\2" "0q\0" "0h\0."s), "1");
+  EXPECT_EQ(read("K\1K\2"
+                 "0q\0"
+                 "0h\0."s),
+            "1");
 }

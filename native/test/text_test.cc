@@ -55,9 +55,11 @@ TEST(text_every_code_point) {
 }
 
 TEST(text_not_utf8_at_all) {
-  for (const char* text :
-       {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2" "a", "\xE0\x9F\xBF", "\xE1\x80",
-        "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF"}) {
+  for (const char* text : {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2",
+                           "\xC2"
+                           "a",
+                           "\xE0\x9F\xBF", "\xE1\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
+                           "\xF5\x80\x80\x80", "\xFE", "\xFF"}) {
     EXPECT_FALSE(is_utf8(text));
     EXPECT_FALSE(is_utf8("a"s + text + "a"));
     // Never undefined, whatever it is.
@@ -108,8 +110,8 @@ TEST(arithmetic_that_cannot_wrap) {
   EXPECT_FALSE(fits(UINT64_MAX, 2, 5));
   EXPECT_EQ(checked_add(UINT64_MAX - 1, 1).value(), UINT64_MAX);
   EXPECT_FALSE(checked_add(UINT64_MAX, 1).has_value());
-  EXPECT_EQ(checked_mul(uint64_t{1} << 32, (uint64_t{1} << 32) - 1).value(),
-            (UINT64_MAX >> 32) << 32);
+  EXPECT_EQ(checked_mul(uint64_t{1} << 32, (uint64_t{1} << 32) - 1).value(), (UINT64_MAX >> 32)
+                                                                                 << 32);
   EXPECT_FALSE(checked_mul(uint64_t{1} << 32, uint64_t{1} << 32).has_value());
   EXPECT_EQ(checked_mul(0, UINT64_MAX).value(), 0);
   EXPECT_EQ(checked_mul(UINT64_MAX, 0).value(), 0);

@@ -71,8 +71,21 @@ export function stateDictPickle(tensors: TensorSpec[]): Buffer {
   const out = new Pickle().raw(0x7d, 0x28)
   for (const { name, type, key, numel, offset = 0, shape, stride = contiguous(shape) } of tensors) {
     out.text(name).global('torch._utils', '_rebuild_tensor_v2').raw(0x28)
-    out.raw(0x28).text('storage').global('torch', `${type}Storage`).text(key).text('cpu').int(numel).raw(0x74, 0x51)
-    out.int(offset).ints(shape).ints(stride).raw(0x89).global('collections', 'OrderedDict').raw(0x29, 0x52, 0x74, 0x52)
+    out
+      .raw(0x28)
+      .text('storage')
+      .global('torch', `${type}Storage`)
+      .text(key)
+      .text('cpu')
+      .int(numel)
+      .raw(0x74, 0x51)
+    out
+      .int(offset)
+      .ints(shape)
+      .ints(stride)
+      .raw(0x89)
+      .global('collections', 'OrderedDict')
+      .raw(0x29, 0x52, 0x74, 0x52)
   }
   return out.raw(0x75).bytes()
 }

@@ -51,7 +51,9 @@ export const FIXTURES = join(__dirname, '..', 'fixtures')
 export const SETS = ['torch-1.13', 'torch-2.13', 'crafted'] as const
 
 export function readManifest(set: string): GoldenRow[] {
-  return (JSON.parse(readFileSync(join(FIXTURES, set, 'manifest.json'), 'utf8')) as { files: GoldenRow[] }).files
+  return (
+    JSON.parse(readFileSync(join(FIXTURES, set, 'manifest.json'), 'utf8')) as { files: GoldenRow[] }
+  ).files
 }
 
 export function sha256(bytes: Uint8Array): string {
@@ -87,7 +89,8 @@ export class Comparison {
     this.expect('skipped', skipped, Object.keys(row.skipped ?? {}))
     for (const { name, code } of checkpoint.skipped) {
       const reason = row.skipped?.[name]
-      if (reason !== undefined && reason === reason.toUpperCase()) this.expect(`skipped ${name}`, code, reason)
+      if (reason !== undefined && reason === reason.toUpperCase())
+        this.expect(`skipped ${name}`, code, reason)
     }
   }
 
@@ -107,12 +110,19 @@ export class Comparison {
       return
     }
     this.expect(`${name} dtype`, tensor.dtype, row.dtype)
-    this.expect(`${name} shape`, tensor.shape, row.shape.map((size) => size ?? -1))
+    this.expect(
+      `${name} shape`,
+      tensor.shape,
+      row.shape.map((size) => size ?? -1),
+    )
     this.expect(`${name} layout`, tensor.layout, row.layout)
     this.expect(`${name} requiresGrad`, tensor.requiresGrad, row.requires_grad)
-    if (row.stride !== null && row.stride !== undefined) this.expect(`${name} stride`, tensor.stride, row.stride)
-    if (row.offset !== null && row.offset !== undefined) this.expect(`${name} offset`, tensor.storageOffset, row.offset)
-    if (row.device !== undefined && row.stride != null) this.expect(`${name} device`, tensor.device, row.device)
+    if (row.stride !== null && row.stride !== undefined)
+      this.expect(`${name} stride`, tensor.stride, row.stride)
+    if (row.offset !== null && row.offset !== undefined)
+      this.expect(`${name} offset`, tensor.storageOffset, row.offset)
+    if (row.device !== undefined && row.stride != null)
+      this.expect(`${name} device`, tensor.device, row.device)
     if (row.is_coalesced) this.expect(`${name} isCoalesced`, tensor.isCoalesced, true)
     this.quantised(name, tensor, row)
     for (const [key, property] of PARTS) {
@@ -123,7 +133,8 @@ export class Comparison {
     }
     if (row.nested !== undefined) this.nested(name, tensor, row, row.nested)
     else if (row.sha256 !== null) this.bytes(name, tensor, row)
-    if (row.storage !== undefined && row.storage !== null && tensor.size > 0) this.sharing(name, tensor, row.storage)
+    if (row.storage !== undefined && row.storage !== null && tensor.size > 0)
+      this.sharing(name, tensor, row.storage)
   }
 
   private bytes(name: string, tensor: Tensor, row: TensorRow): void {
@@ -150,13 +161,23 @@ export class Comparison {
     this.expect(`${name} dequantize()`, sha256(bytes), row.dequantized_sha256)
   }
 
-  private nested(name: string, tensor: Tensor, row: TensorRow, nested: NonNullable<TensorRow['nested']>): void {
+  private nested(
+    name: string,
+    tensor: Tensor,
+    row: TensorRow,
+    nested: NonNullable<TensorRow['nested']>,
+  ): void {
     this.tensor(`${name}.values`, tensor.values, nested.buffer)
-    const numbers = (part: Tensor | undefined): number[] => Array.from(part?.data as BigInt64Array, Number)
+    const numbers = (part: Tensor | undefined): number[] =>
+      Array.from(part?.data as BigInt64Array, Number)
     this.expect(`${name}.sizes`, numbers(tensor.sizes), nested.sizes.flat())
     this.expect(`${name}.strides`, numbers(tensor.strides), nested.strides.flat())
     this.expect(`${name}.offsets`, tensor.rowOffsets, nested.offsets)
-    this.expect(`${name} rows`, sha256(Buffer.concat(tensor.rows().map((part) => part.bytes()))), row.sha256)
+    this.expect(
+      `${name} rows`,
+      sha256(Buffer.concat(tensor.rows().map((part) => part.bytes()))),
+      row.sha256,
+    )
   }
 
   /** Tensors on one storage have one buffer, and equal places in it. */
@@ -168,7 +189,8 @@ export class Comparison {
 }
 
 function describe(tensor: Tensor): unknown {
-  const parts = tensor.layout === 'strided' && !tensor.isMeta && tensor.local === undefined && tensor.size < 1e6
+  const parts =
+    tensor.layout === 'strided' && !tensor.isMeta && tensor.local === undefined && tensor.size < 1e6
   return {
     dtype: tensor.dtype,
     shape: tensor.shape,

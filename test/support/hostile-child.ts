@@ -32,7 +32,10 @@ function use(source: string | Uint8Array, mmap: boolean): { opening: string; usi
 }
 
 /** What is wrong about a file that ends otherwise than its bytes did. */
-function difference(bytes: ReturnType<typeof use>, file: ReturnType<typeof use>): string | undefined {
+function difference(
+  bytes: ReturnType<typeof use>,
+  file: ReturnType<typeof use>,
+): string | undefined {
   // Where a record of bytes lies is looked up when they are opened; for a file when it is used, if it ever is.
   const isLater = file.opening === 'ok' && file.using.some((outcome) => outcome !== 'ok')
   if (isLater && bytes.opening === 'BAD_RECORD') return undefined

@@ -12,8 +12,10 @@ export function simplify(wanted: unknown, identify: (name: string) => string): u
   if (key === 'scalar') return inner(value)
   if (key === 'tensor' && typeof value === 'string') return { tensor: identify(value) }
   if (key === 'ndarray') return { ndarray: simplifyArray(value as Record<string, unknown>, inner) }
-  if (key === 'complex') return { complex: (value as unknown[]).map((part) => canonicalReal(String(part))) }
-  if (key === 'dtype' || key === 'device' || key === 'layout' || key === 'qscheme') return { str: value }
+  if (key === 'complex')
+    return { complex: (value as unknown[]).map((part) => canonicalReal(String(part))) }
+  if (key === 'dtype' || key === 'device' || key === 'layout' || key === 'qscheme')
+    return { str: value }
   if (key === 'int') return { number: value }
   if (key === 'float') return { number: canonicalReal(value as string) }
   return Object.fromEntries(entries.map(([name, item]) => [name, inner(item)]))
@@ -35,16 +37,26 @@ function fields(rows: unknown[]): string {
 }
 
 function canonicalReal(text: string): string {
-  const value = text === 'inf' ? Number.POSITIVE_INFINITY : text === '-inf' ? Number.NEGATIVE_INFINITY : Number(text)
+  const value =
+    text === 'inf'
+      ? Number.POSITIVE_INFINITY
+      : text === '-inf'
+        ? Number.NEGATIVE_INFINITY
+        : Number(text)
   return text === 'nan' ? 'NaN' : Object.is(value, -0) ? '-0' : String(value)
 }
 
 /** `path` holds the containers above `value`, outermost first. */
-export function canonical(value: unknown, identity: (tensor: Tensor) => string, path: unknown[] = []): unknown {
+export function canonical(
+  value: unknown,
+  identity: (tensor: Tensor) => string,
+  path: unknown[] = [],
+): unknown {
   const level = path.indexOf(value)
   if (level !== -1) return { cycle: level }
   const inner = [...path, value]
-  const each = (items: Iterable<unknown>): unknown[] => Array.from(items, (item) => canonical(item, identity, inner))
+  const each = (items: Iterable<unknown>): unknown[] =>
+    Array.from(items, (item) => canonical(item, identity, inner))
   if (value === null || typeof value === 'boolean') return value
   if (typeof value === 'bigint') return { number: value.toString() }
   if (typeof value === 'number') return { number: Object.is(value, -0) ? '-0' : String(value) }
@@ -61,7 +73,8 @@ export function canonical(value: unknown, identity: (tensor: Tensor) => string, 
   if (Array.isArray(value)) return { list: each(value) }
   if (value instanceof Map) return { dict: Array.from(value, (pair) => each(pair)) }
   if (value instanceof Set) return { set: each(value) }
-  if (ArrayBuffer.isView(value)) return { bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex') }
+  if (ArrayBuffer.isView(value))
+    return { bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex') }
   const { re, im } = value as { re: number; im: number }
   return { complex: [re, im].map((part) => canonicalReal(String(part))) }
 }

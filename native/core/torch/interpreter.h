@@ -143,6 +143,7 @@ class Interpreter {
   Result<uint32_t> rebuild_wrapper(Args args);
   Result<uint32_t> rebuild_numpy(Args args);
   Result<uint32_t> rebuild_cpu(Args args);
+  Status narrow_to_bfloat16(Tensor& tensor, DType dtype);
   Result<uint32_t> sparse_from(Layout layout, std::span<const std::pair<PartRole, NodeId>> parts,
                                NodeId size, std::optional<bool> coalesced, bool requires_grad);
   Result<uint32_t> state_tensor(GlobalMeaning meant, Args args, NodeId state);

@@ -220,6 +220,29 @@ Result<uint32_t> Interpreter::rebuild_wrapper(Args args) {
   return add_tensor(tensor, *sizes, *strides);
 }
 
+// numpy has no bfloat16, so torch writes such tensors as float32 and narrows them when it reads
+// them (torch/_tensor.py, _reduce_ex_internal). The values are bfloat16 ones: dropping bits is
+// exact.
+Status Interpreter::narrow_to_bfloat16(Tensor& tensor, DType dtype) {
+  Storage storage = catalog_.storages[tensor.storage];
+  if (dtype != DType::kBFloat16 || tensor.dtype != DType::kFloat32 || storage.swap != 1) {
+    return Status(Code::kUnsupportedDtype,
+                  "a " + std::string(info(dtype).name) +
+                      " tensor is written as a numpy array of another dtype");
+  }
+  TRY(charge(storage.bytes));
+  std::string narrowed(storage.bytes / 2, 0);
+  for (uint64_t i = 0; i < narrowed.size(); i += 2)
+    std::memcpy(&narrowed[i], storage.memory + 2 * i + 2, 2);
+  storage.memory = reinterpret_cast<const std::byte*>(pool_.keep(std::move(narrowed)).data());
+  storage.bytes /= 2;
+  storage.dtype = dtype;
+  tensor.dtype = dtype;
+  tensor.storage = static_cast<uint32_t>(catalog_.storages.size());
+  catalog_.storages.push_back(storage);
+  return {};
+}
+
 // _rebuild_device_tensor_from_numpy(array, dtype, device, requires_grad)
 Result<uint32_t> Interpreter::rebuild_numpy(Args args) {
   if (args.size() < 4) return wrong("_rebuild_device_tensor_from_numpy needs 4 arguments");
@@ -231,8 +254,11 @@ Result<uint32_t> Interpreter::rebuild_numpy(Args args) {
   if (source == kNoIndex)
     return Status(Code::kUnsupportedDtype,
                   "numpy dtype '" + catalog_.arrays[array.a].dtype + "' has no torch dtype");
+  const GlobalMeaning meant = meaning(args[1]);
+  const DType dtype =
+      meant.kind == GlobalKind::kDType ? meant.dtype : catalog_.tensors[source].dtype;
   TRY_ASSIGN(const uint32_t made, copy_of(source, 0, boolean(args[3]).value_or(false)));
-  // bfloat16 travels as float32 (torch/_tensor.py, _reduce_ex_internal); the values are the same.
+  if (dtype != catalog_.tensors[made].dtype) TRY(narrow_to_bfloat16(catalog_.tensors[made], dtype));
   if (const auto device = text(args[2])) catalog_.tensors[made].device = catalog_.device(*device);
   return made;
 }

@@ -65,6 +65,11 @@ class Walker {
     if (!is_leaf(pool_[node].tag)) children_.push({node, 0, index, segment});
   }
   uint32_t& state(NodeId node);
+  // Whether nothing is left to name below the node, without looking at it again.
+  bool is_done(NodeId node) const {
+    node = pool_.target(node);
+    return node < states_.size() && (states_[node] == kBarren || states_[node] == kCyclic);
+  }
 
   Interpreter& interpreter_;
   Pool& pool_;
@@ -411,6 +416,7 @@ Status Walker::run(NodeId root) {
     if (++work_ > work_limit)
       return limit_reached(Code::kLimitNames, "names", interpreter_.limits().names, work_);
     const Child child = children_[frame.next++];
+    if (is_done(child.node)) continue;
     path_.resize(frame.path);
     if (child.segment != Segment::kNone) {
       if (frame.path > 0) path_.push_back('.');

@@ -1,0 +1,185 @@
+/** What happens to open checkpoints when their files, or the buffers over them, go elsewhere. */
+import {
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, jest, test } from '@jest/globals'
+import { openSync } from '../lib/index'
+import { inProcess } from './support/child'
+import { isTold, mappings } from './support/memory'
+import { ramp, refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
+
+jest.setTimeout(60_000)
+
+const folder = temporaryFolder('lifetime-files')
+let count = 0
+const sample = (first = 0) => writeSample(join(folder, `sample-${++count}.pth`), first)
+
+type Transferable = ArrayBuffer & { transfer?: () => ArrayBuffer }
+
+/** Node 20 copies what it cannot transfer, later ones refuse. */
+function cloneOf(buffer: ArrayBuffer): ArrayBuffer | undefined {
+  try {
+    return structuredClone(buffer, { transfer: [buffer] })
+  } catch (error) {
+    expect((error as Error).name).toBe('DataCloneError')
+    return undefined
+  }
+}
+
+describe('buffers that are moved', () => {
+  test('by structuredClone: close() takes what is left', () => {
+    const checkpoint = openSync(sample())
+    const { data } = tensorOf(checkpoint, 'weight')
+    const clone = cloneOf(data.buffer as ArrayBuffer)
+    checkpoint.close()
+    expect(data.length).toBe(0)
+    // A clone is the caller's own.
+    const first = clone && new Float32Array(clone, clone.byteLength - clone.byteLength, 1)
+    expect([undefined, 1]).toContain(first?.length)
+  })
+
+  test('by transfer(): they stay readable after close(), in the pages they lie in', () => {
+    const path = sample()
+    const checkpoint = openSync(path)
+    const { data } = tensorOf(checkpoint, 'weight')
+    const { byteOffset } = data
+    const moved = (data.buffer as Transferable).transfer?.()
+    checkpoint.close()
+    expect(data.length).toBe(0)
+    // Node 20 has no transfer(): there is nothing that could have stayed.
+    expect(mappings(path)).toBe(moved !== undefined && isTold ? 1 : 0)
+    const seen = moved === undefined ? ramp(6) : new Float32Array(moved, byteOffset, 6)
+    expect(seen).toEqual(ramp(6))
+  })
+
+  test('by transfer(): what is asked for later says so or is whole, and never crashes', () => {
+    const ending = inProcess(
+      ({ openSync, isCheckpointError }, path) => {
+        const checkpoint = openSync(path)
+        const weight = checkpoint.tensors.get('weight')!
+        const buffer = weight.data.buffer as ArrayBuffer & { transfer?: () => ArrayBuffer }
+        buffer.transfer?.()
+        const lengths: unknown[] = []
+        for (const tensor of checkpoint.tensors.values()) {
+          try {
+            lengths.push(tensor.data.length)
+          } catch (error) {
+            lengths.push(isCheckpointError(error) ? error.code : String(error))
+          }
+        }
+        checkpoint.close()
+        return lengths
+      },
+      [sample()],
+    )
+    expect([ending.how, ending.stderr]).toEqual([0, ''])
+    for (const length of ending.result ?? ['nothing']) {
+      expect(typeof length === 'number' || /^[A-Z_]+$/.test(String(length))).toBe(true)
+    }
+  })
+
+  test("the caller's bytes, when they are transferred, are FILE_CHANGED", () => {
+    const bytes = new Uint8Array(readFileSync(sample()))
+    const checkpoint = openSync(bytes)
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    expect(refusal(() => tensorOf(checkpoint, 'weight').data).code).toBe('FILE_CHANGED')
+    checkpoint.close()
+  })
+})
+
+describe('files', () => {
+  test('replaced by rename: the old bytes stay, a new opening sees the new ones', () => {
+    const path = sample()
+    for (const mmap of [true, false]) {
+      writeSample(path)
+      const before = openSync(path, { mmap })
+      expect(tensorOf(before, 'weight').data).toEqual(ramp(6))
+      renameSync(sample(50), path)
+      expect(tensorOf(before, 'other').data).toEqual(ramp(4, 100))
+      const after = openSync(path, { mmap })
+      expect(tensorOf(after, 'weight').data).toEqual(ramp(6, 50))
+      expect(after.identity).not.toEqual(before.identity)
+      before.close()
+      after.close()
+    }
+  })
+
+  test('removed: nothing changes', () => {
+    for (const mmap of [true, false]) {
+      const path = sample()
+      const checkpoint = openSync(path, { mmap })
+      unlinkSync(path)
+      expect(tensorOf(checkpoint, 'weight').data).toEqual(ramp(6))
+      checkpoint.close()
+    }
+  })
+
+  test('writing to a tensor does not write to them', () => {
+    const path = sample()
+    const before = readFileSync(path)
+    const { mtimeNs } = statSync(path, { bigint: true })
+    const checkpoint = openSync(path)
+    for (const tensor of checkpoint.tensors.values()) tensor.data.fill(9 as never)
+    checkpoint.close()
+    expect(readFileSync(path)).toEqual(before)
+    expect(statSync(path, { bigint: true }).mtimeNs).toBe(mtimeNs)
+  })
+
+  test.each([true, false])('truncated before a tensor is read: FILE_CHANGED (mmap %s)', (mmap) => {
+    const ending = inProcess(
+      ({ openSync, isCheckpointError }, path, mmap, sizes) => {
+        const { truncateSync } = require('node:fs') as typeof import('node:fs')
+        return sizes.map((size) => {
+          const checkpoint = openSync(path, { mmap })
+          truncateSync(path, size)
+          const uses = [
+            () => checkpoint.tensors.get('other')?.data,
+            () => checkpoint.tensors.get('column')?.data,
+            () => checkpoint.tensors.get('weight')?.bytes(0, 4),
+            () => checkpoint.tensors.get('weight')?.toFloat32(),
+          ]
+          const codes = uses.map((use) => {
+            try {
+              return String(use())
+            } catch (error) {
+              return isCheckpointError(error) ? error.code : String(error)
+            }
+          })
+          checkpoint.close()
+          const { copyFileSync } = require('node:fs') as typeof import('node:fs')
+          copyFileSync(`${path}.whole`, path)
+          return codes
+        })
+      },
+      [wholeAndCopy(), mmap, [0, 1, 64, 200]],
+    )
+    expect([ending.how, ending.stderr]).toEqual([0, ''])
+    for (const codes of ending.result ?? []) {
+      expect(codes).toEqual(['FILE_CHANGED', 'FILE_CHANGED', 'FILE_CHANGED', 'FILE_CHANGED'])
+    }
+    expect(ending.result?.length).toBe(4)
+  })
+
+  test('shortened behind the opened checkpoint: the error says where', () => {
+    const path = sample()
+    const checkpoint = openSync(path)
+    truncateSync(path, 100)
+    const error = refusal(() => tensorOf(checkpoint, 'weight').data)
+    expect(error).toMatchObject({ name: 'StateError', code: 'FILE_CHANGED', path })
+    expect(error.message).toContain(path)
+    checkpoint.close()
+  })
+})
+
+/** A sample and, beside it, a copy to make it whole from. */
+function wholeAndCopy(): string {
+  const path = sample()
+  writeFileSync(`${path}.whole`, readFileSync(path))
+  return path
+}
