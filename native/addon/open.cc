@@ -1,5 +1,6 @@
 // Opening: at once, or on a thread of libuv's pool.
 #include "addon/entries.h"
+#include "addon/guard.h"
 #include "addon/values.h"
 
 namespace torchmap::addon {
@@ -74,13 +75,31 @@ class OpenWorker final : public Napi::AsyncWorker {
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  protected:
-  void Execute() override { result_.emplace(open_path(path_, request_)); }
+  void Execute() override {
+    try {
+      result_.emplace(open_path(path_, request_));
+    } catch (const std::bad_alloc&) {
+      SetError("there is not enough memory");
+    }
+  }
+  // Nothing may be thrown out of here: a worker thread that is being terminated refuses every call.
   void OnOK() override {
     const Napi::HandleScope scope(Env());
-    deferred_.Resolve(result_->ok() ? opened(Env(), std::move(*result_).value())
-                                    : failure(Env(), result_->status()));
+    try {
+      deferred_.Resolve(result_->ok() ? opened(Env(), std::move(*result_).value())
+                                      : failure(Env(), result_->status()));
+    } catch (const std::bad_alloc&) {
+      deferred_.Reject(out_of_memory(Env()).Value());
+    } catch (const Napi::Error&) {
+    }
   }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+  void OnError(const Napi::Error&) override {
+    const Napi::HandleScope scope(Env());
+    try {
+      deferred_.Reject(out_of_memory(Env()).Value());
+    } catch (const Napi::Error&) {
+    }
+  }
 
  private:
   Napi::Promise::Deferred deferred_;

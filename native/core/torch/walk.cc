@@ -68,6 +68,7 @@ class Walker {
   // Whether nothing is left to name below the node, without looking at it again.
   bool is_done(NodeId node) const {
     node = pool_.target(node);
+    if (pool_[node].tag == Tag::kForeign) return false;  // a tensor has a name each time
     return node < states_.size() && (states_[node] == kBarren || states_[node] == kCyclic);
   }
 
