@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/limits.h"
 #include "core/source/source.h"
 
 namespace torchmap::fuzz {

@@ -109,7 +109,7 @@ TEST(real_special) {
   EXPECT_TRUE(std::isnan(parse_real("nan").value()));
   EXPECT_EQ(parse_real("inf").value(), HUGE_VAL);
   EXPECT_EQ(parse_real("-inf").value(), -HUGE_VAL);
-  EXPECT_EQ(parse_real("Infinity").value(), HUGE_VAL);
+  EXPECT_EQ(parse_real("infinity").value(), HUGE_VAL);
 }
 
 TEST(real_out_of_range) {

@@ -353,7 +353,7 @@ TEST(tape_numpy_scalars) {
 
 // A name of a dtype takes an element; an empty one, or one of a single character, is still a name.
 TEST(tape_numpy_odd_dtypes) {
-  for (const std::string& order : {text(""), text("<>"), text("\xFF" "a").substr(0, 0) + none(),
+  for (const std::string& order : {text(""), text("<>"), none(),
                                    integer(1), list({}), text("=")}) {
     for (const char* code : {"f", "f4", "O", "U", "S", "V0", "M8", "", "f99999999999999999999",
                              "U4611686018427387904", "i-1"}) {

@@ -396,3 +396,28 @@ TEST(resource_many_names) {
   EXPECT_EQ(checkpoint->names().at(kCount - 1), std::to_string(kCount - 1));
   EXPECT_EQ(checkpoint->catalog().tensors.size(), 1);
 }
+
+TEST(walk_many_buffers_that_do_not_persist) {
+  std::string buffers, hidden;
+  for (int i = 0; i < 3000; ++i) {
+    buffers += text("b" + std::to_string(i)) + get(0);
+    hidden += text("b" + std::to_string(i));
+  }
+  const std::string net = module(ordered({}), ordered({buffers}), ordered({}),
+                                 {text("_non_persistent_buffers_set"),
+                                  call("builtins set", {list({hidden})})});
+  EXPECT_EQ(weights_of(kTensor + put(0) + "0" + net), "");
+}
+
+// What one call of state_dict() costs must not be taken from the next one.
+TEST(state_dict_again_and_again) {
+  OpenedCheckpoint checkpoint(archive_of(list({kTensor, repeat("N", 5000)})));
+  ASSERT_TRUE(checkpoint.ok());
+  for (int i = 0; i < 500; ++i) {
+    Names names;
+    Status status =
+        state_dict(checkpoint->interpreter(), checkpoint->root(), std::string_view("0"), names);
+    ASSERT_TRUE(status.ok());
+    ASSERT_EQ(names.size(), 1);
+  }
+}

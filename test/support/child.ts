@@ -20,7 +20,7 @@ type Work<Args extends Tuple, Result> = (
 ) => Result | Promise<Result>
 
 export interface Ending<Result> {
-  /** Exit code, or the name of the signal. */
+  /** Exit code, or the name of the signal: SIGTERM where it took five minutes. */
   how: number | string | null
   /** What the work returned, through JSON; nothing when it did not get there. */
   result: Result | undefined
@@ -45,7 +45,7 @@ export function inProcess<Args extends Tuple, Result>(
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,
     ['--expose-gc', '-r', REGISTER, '-e', code],
-    { encoding: 'utf8', env: { ...process.env, ...env }, maxBuffer: 2 ** 26 },
+    { encoding: 'utf8', env: { ...process.env, ...env }, maxBuffer: 2 ** 26, timeout: 300_000 },
   )
   const last = stdout.slice(stdout.lastIndexOf('\n') + 1)
   const result = last.startsWith('{') ? (JSON.parse(last) as { value: Result }).value : undefined

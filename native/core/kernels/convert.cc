@@ -98,7 +98,7 @@ bool converts_to_float32(DType dtype) {
 void to_float32(const std::byte* source, DType dtype, uint64_t count, float* target) {
   switch (dtype) {
     case DType::kFloat32:
-      std::memcpy(target, source, count * sizeof(float));
+      if (count > 0) std::memcpy(target, source, count * sizeof(float));
       return;
     case DType::kFloat64:
       return cast<double>(source, count, target);

@@ -71,7 +71,7 @@ Status Machine::poll() {
 }
 
 // The commonest opcodes of a checkpoint stand here; the others in groups below.
-Status Machine::step(Opcode op) {
+[[gnu::always_inline]] inline Status Machine::step(Opcode op) {
   switch (op) {
     case Opcode::kBININT1: {
       uint8_t value = 0;

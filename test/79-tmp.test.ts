@@ -1,0 +1,243 @@
+/** The command, as it is installed: bin/torchmap over dist/. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import { beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { openSync } from '../lib/index'
+import { writeCheckpoint } from './support/checkpoint-writer'
+import { FIXTURES } from './support/golden'
+import { temporaryFolder } from './support/samples'
+
+jest.setTimeout(60_000)
+
+const root = join(__dirname, '..')
+const bin = join(root, 'bin/torchmap')
+const example = join(root, 'examples/tcn.pth')
+const many = join(temporaryFolder('cli'), 'many.pth')
+const COUNT = 100_000
+
+beforeAll(() => {
+  const tensors = Array.from({ length: COUNT }, (_, i) => ({
+    name: `layers.${i}.weight`,
+    type: 'Float',
+    key: '0',
+    numel: COUNT,
+    offset: i,
+    shape: [1],
+  }))
+  writeCheckpoint(many, tensors, [{ key: '0', size: COUNT * 4, parts: [] }])
+})
+
+interface Run {
+  code: number | string | null
+  stdout: string
+  stderr: string
+}
+
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Run {
+  const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    maxBuffer: 2 ** 28,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  if (error) throw error
+  return { code: signal ?? status, stdout, stderr }
+}
+
+const torchmap = (...args: string[]) => run(process.execPath, [bin, ...args])
+
+/** Runs the command in a shell, where `$torchmap` is it and `$1` the file. */
+const shell = (script: string, file: string) =>
+  run('sh', ['-c', script, 'sh', file], { torchmap: `"${process.execPath}" "${bin}"` })
+
+const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
+const hasPseudoTerminals = false && /util-linux/.test(
+  spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '',
+)
+
+/** What a terminal of so many columns shows; where there is none to be had, of a stream that says it is one. */
+function terminal(columns: number, args: string[], env: NodeJS.ProcessEnv = {}): string {
+  const clean = { NO_COLOR: '', FORCE_COLOR: undefined, TERM: 'xterm', ...env }
+  const command = [process.execPath, bin, ...args].map(quoted).join(' ')
+  if (hasPseudoTerminals) {
+    const line = `stty cols ${columns}; ${command}`
+    return run('script', ['-qec', line, '/dev/null'], clean).stdout.replaceAll('\r\n', '\n')
+  }
+  const code = `Object.assign(process.stdout, { isTTY: true, columns: ${columns} })
+    process.argv.splice(1, 0, ${JSON.stringify(bin)})
+    require(${JSON.stringify(bin)})`
+  return run(process.execPath, ['-e', code, ...args], clean).stdout
+}
+
+describe('inspect', () => {
+  test('shows a table: a row for each tensor, aligned, and totals', () => {
+    const { code, stdout, stderr } = torchmap('inspect', example)
+    expect([code, stderr]).toEqual([0, ''])
+    const lines = stdout.split('\n')
+    expect(lines.slice(0, 4)).toEqual([
+      example,
+      'zip, torch 2.7 or newer, little-endian, 137.5 KiB (140,801 bytes)',
+      '',
+      expect.stringMatching(/^name +dtype {4}shape +bytes$/),
+    ])
+    const rows = lines.slice(4, 42)
+    expect(rows[0]).toMatch(/^mean +float32 {2}\[1\] +4 B$/)
+    expect(rows[5]).toMatch(/^blocks\.0\.conv2\.bias +float32 {2}\[32\] +128 B$/)
+    expect(rows).toContainEqual(
+      expect.stringMatching(/^head\.0\.weight .* \[64, 32\] .* 8\.0 KiB$/),
+    )
+    expect(new Set([lines[3], ...rows].map((row) => row?.length)).size).toBe(1)
+    expect(lines.slice(42)).toEqual([
+      '',
+      '38 tensors, 32,122 elements, 125.5 KiB in 125.5 KiB of storages',
+      '',
+    ])
+    expect(stdout).not.toContain('\x1b')
+  })
+
+  test('--json is one document with every tensor', () => {
+    const { code, stdout, stderr } = torchmap('inspect', '--json', example)
+    expect([code, stderr]).toEqual([0, ''])
+    const document = JSON.parse(stdout) as { tensors: { name: string }[] }
+    const checkpoint = openSync(example)
+    expect(document).toMatchObject({ file: example, format: 'zip', size: checkpoint.size })
+    expect(document).toMatchObject({ totals: { tensors: 38, elements: 32_122 }, skipped: [] })
+    expect(document.tensors).toEqual(
+      [...checkpoint.tensors.values()].map((tensor) => ({
+        ...tensor.toJSON(),
+        isContiguous: tensor.isContiguous,
+      })),
+    )
+    checkpoint.close()
+  })
+
+  test('says what is shared, skipped, and out of the ordinary', () => {
+    const golden = (name: string) => torchmap('inspect', join(FIXTURES, name)).stdout
+    expect(golden('torch-2.13/tied.pt')).toMatch(
+      /Shared storages\n +24 B {2}encoder\.weight, decoder\.weight, decoder\.row\n/,
+    )
+    expect(golden('crafted/broken-dtype.pt')).toMatch(
+      /Skipped\n {2}weight: .* \(UNSUPPORTED_DTYPE\)/,
+    )
+    expect(golden('torch-2.13/sparse-csr.pt')).toMatch(/^csr .* sparse_csr$/m)
+    expect(golden('torch-2.13/meta.pt')).toMatch(/^meta .* meta$/m)
+    expect(golden('torch-2.13/strides.pt')).toMatch(/^expanded .* non-contiguous$/m)
+  })
+
+  test('names cannot act on the terminal', () => {
+    const path = join(FIXTURES, 'torch-2.13/keys-unicode.pt')
+    const { stdout } = torchmap('inspect', path)
+    expect(stdout).toContain('nul\\x00 ')
+    expect(stdout).toContain('new\\x0aline ')
+    const { tensors } = JSON.parse(torchmap('inspect', '--json', path).stdout) as {
+      tensors: { name: string }[]
+    }
+    expect(tensors.map(({ name }) => name)).toEqual([...openSync(path).tensors.keys()])
+  })
+})
+
+describe('100,000 tensors', () => {
+  test('all of them go down a pipe', () => {
+    const { code, stdout, stderr } = torchmap('inspect', many)
+    expect([code, stderr]).toEqual([0, ''])
+    const rows = stdout.split('\n').filter((line) => /^layers\.\d+\.weight /.test(line))
+    expect(rows.length).toBe(COUNT)
+    expect(stdout).toContain(
+      '100,000 tensors, 100,000 elements, 390.6 KiB in 390.6 KiB of storages',
+    )
+    const names = stdout.slice(stdout.indexOf('Shared storages'))
+    expect(names).toMatch(/ and 99,996 more\n$/)
+  })
+
+  test('--json has all of them', () => {
+    const { tensors } = JSON.parse(torchmap('inspect', '--json', many).stdout) as {
+      tensors: { name: string; storageOffset: number }[]
+    }
+    expect(tensors.length).toBe(COUNT)
+    expect(tensors[99_999]).toMatchObject({ name: 'layers.99999.weight', storageOffset: 99_999 })
+  })
+
+  test('a terminal shows both ends, and all of them with --all', () => {
+    const rowsOf = (text: string) => text.split('\n').filter((line) => /^layers\.\d/.test(line))
+    const shown = stripVTControlCharacters(terminal(80, ['inspect', many]))
+    expect(rowsOf(shown).length).toBe(200)
+    expect(shown).toContain('\n... 99,800 more; --all shows every row\n')
+    expect(rowsOf(stripVTControlCharacters(terminal(80, ['inspect', '--all', many]))).length).toBe(
+      COUNT,
+    )
+  })
+
+  test.each(['inspect', 'inspect --json'])('%s: a reader that goes away is no error', (command) => {
+    const { code, stdout, stderr } = shell(
+      `{ eval "$torchmap ${command} \\"\\$1\\""; echo $? >&2; } | head -1`,
+      many,
+    )
+    expect([code, stderr]).toEqual([0, '0\n'])
+    expect(stdout.split('\n').length).toBe(2)
+  })
+})
+
+describe('on a terminal', () => {
+  test('rows are cut to its width, in the middle of the name', () => {
+    const lines = stripVTControlCharacters(terminal(50, ['inspect', example])).split('\n')
+    const rows = lines.slice(lines.findIndex((line) => line.startsWith('name ')))
+    expect(rows).toContainEqual(expect.stringMatching(/^blocks\.?\S*\.\.\.\S*nal0 .* 128 B$/))
+    for (const row of rows.slice(0, 39)) expect(row.length).toBeLessThanOrEqual(50)
+    expect(stripVTControlCharacters(terminal(200, ['inspect', example]))).toContain(
+      'conv1.parametrizations.weight.original0 ',
+    )
+  })
+
+  test('there are colours, unless NO_COLOR is set', () => {
+    expect(terminal(80, ['inspect', example])).toContain('\x1b[1m')
+    expect(terminal(80, ['inspect', example], { NO_COLOR: '1' })).not.toContain('\x1b[1m')
+  })
+})
+
+describe('how it ends', () => {
+  const lfs = join(FIXTURES, 'crafted/foreign-lfs.pt')
+  test.each<[string[], RegExp, boolean]>([
+    [
+      ['inspect', '/no such file'],
+      /^torchmap: ENOENT: no such file or directory, open '\/no such/,
+      false,
+    ],
+    [['inspect', root], /^torchmap: EISDIR: /, false],
+    [['inspect', lfs], /^torchmap: the file is a Git LFS pointer.*\(NOT_A_CHECKPOINT\)\n$/, false],
+    [[], /^torchmap: no command is given\n/, true],
+    [['inspekt', lfs], /^torchmap: 'inspekt' is no command\n/, true],
+    [['inspect'], /^torchmap: inspect needs a file\n/, true],
+    [['inspect', lfs, lfs], /^torchmap: inspect takes one file, not 2\n/, true],
+    [['inspect', '--jsn', lfs], /^torchmap: Unknown option '--jsn'\n/, true],
+  ])('%p: exit code 2, and why', (args, message, isUsage) => {
+    const { code, stdout, stderr } = torchmap(...args)
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toMatch(message)
+    expect(stderr.includes('Usage: torchmap inspect')).toBe(isUsage)
+    expect(stderr).not.toContain('    at ')
+  })
+
+  test('--help and --version', () => {
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string
+    }
+    for (const flag of ['--version', '-v']) {
+      expect(torchmap(flag)).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: '' })
+    }
+    for (const args of [['--help'], ['-h'], ['inspect', '--help']]) {
+      const { code, stdout, stderr } = torchmap(...args)
+      expect([code, stderr]).toEqual([0, ''])
+      expect(stdout).toMatch(/^Usage: torchmap inspect \[options\] FILE\n/)
+      for (const option of ['--json', '--all', '--help', '--version'])
+        expect(stdout).toContain(option)
+    }
+  })
+
+  test('a path that could act on the terminal is shown as text', () => {
+    const { stderr } = torchmap('inspect', '/no\x1b[2Jfile')
+    expect(stderr).toContain('/no\\x1b[2Jfile')
+  })
+})
