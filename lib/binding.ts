@@ -253,7 +253,7 @@ export interface Binding {
    * applied.
    */
   gather(
-    source: ArrayBufferLike,
+    source: ArrayBuffer | Uint8Array,
     byteOffset: number,
     dtype: number,
     sizes: Float64Array,
@@ -265,7 +265,7 @@ export interface Binding {
   swap(target: ArrayBuffer, unit: number): void
   /** Row-major elements to float32; complex dtypes and packed ones are not for it. */
   toFloat32(
-    source: ArrayBufferLike,
+    source: ArrayBuffer | Uint8Array,
     byteOffset: number,
     dtype: number,
     count: number,
@@ -275,7 +275,7 @@ export interface Binding {
    * (q - zeroPoint) * scale, by tensor (one scale) or along the middle of [outer, channels, inner].
    */
   dequantize(
-    source: ArrayBufferLike,
+    source: ArrayBuffer | Uint8Array,
     byteOffset: number,
     dtype: number,
     shape: Float64Array,

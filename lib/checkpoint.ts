@@ -1,9 +1,11 @@
 /**
  * An opened checkpoint: what it holds by name, as decoded, and how long its memory lives.
  */
+
 import { inspect } from 'node:util'
 import { wrongType } from './arguments'
 import { binding, type Opened } from './binding'
+import { printable } from './printable'
 import { Session } from './session'
 import { rootOf } from './tape'
 import { Tensor } from './tensor'
@@ -161,7 +163,7 @@ export class Checkpoint {
   }
 
   [inspect.custom](): string {
-    const place = this.path === undefined ? 'bytes' : `'${this.path}'`
+    const place = this.path === undefined ? 'bytes' : `'${printable(this.path)}'`
     const state = this.closed ? 'closed' : this.isMapped ? 'mapped' : 'read'
     return `Checkpoint(${place} ${this.format}, torch ${this.era}, ${this.size} bytes, ${state})`
   }

@@ -5,9 +5,11 @@
  * Failures reach this side as data; here they become errors. What the operating system refuses
  * keeps Node's own shape (`ENOENT` and its kin) and is no {@link CheckpointError}.
  */
+
 import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 import type { NativeFailure } from './binding'
+import { printable } from './printable'
 
 /** Every code and the class it belongs to, in the order of native/core/codes.def. */
 export const CODES = {
@@ -82,7 +84,7 @@ export class CheckpointError extends Error {
   constructor(code: ErrorCode, message: string, place: ErrorPlace = {}) {
     const { path, record, offset, cause } = place
     super(
-      `${message}${placeText(message, place)} (${code})`,
+      printable(`${message}${placeText(message, place)} (${code})`),
       cause === undefined ? undefined : { cause },
     )
     this.code = code

@@ -2,7 +2,8 @@
  * What of a pickle has no counterpart in JavaScript, as inert data: nothing is ever looked up or
  * called.
  */
-import { type InspectOptions, inspect } from 'node:util'
+import { inspect } from 'node:util'
+import { printable } from './printable'
 
 /** A class or function that the pickle names. */
 export class PyGlobal {
@@ -20,9 +21,12 @@ export class PyGlobal {
   }
 
   [inspect.custom](): string {
-    return `PyGlobal(${this})`
+    return `PyGlobal(${printable(String(this))})`
   }
 }
+
+/** What inspect() shows of an object, the same each time: by that it sees cycles. */
+const shown = new WeakMap<PyObject, object>()
 
 /** An object of a class, or the result of a function, as the pickle describes it. */
 export class PyObject {
@@ -50,10 +54,17 @@ export class PyObject {
     return this.module === '' ? this.name : `${this.module}.${this.name}`
   }
 
-  [inspect.custom](depth: number, options: InspectOptions): string {
-    const { module: _, name: __, ...content } = this
-    if (depth < 0) return `[PyObject ${this}]`
-    return `PyObject ${this} ${inspect(content, { ...options, depth })}`
+  [inspect.custom](depth: number): unknown {
+    if (depth < 0) return `[PyObject ${printable(String(this))}]`
+    let content = shown.get(this)
+    if (content === undefined) {
+      const { module: _, name: __, ...fields } = this
+      const label = class {}
+      Object.defineProperty(label, 'name', { value: `PyObject ${printable(String(this))}` })
+      content = Object.assign(Object.create(label.prototype), fields) as object
+      shown.set(this, content)
+    }
+    return content
   }
 }
 

@@ -6,12 +6,14 @@
  *   else           a copy: files that are not mapped, deflated records, foreign byte order, bytes
  *                  at an address that no typed array of their dtype can begin at
  */
+
 import { constants } from 'node:buffer'
 import { inspect } from 'node:util'
 import { binding, externalBuffers, StoragePlace } from './binding'
 import type { DType } from './dtype'
 import { StateError, UnsupportedError } from './errors'
 import { inflate } from './inflate'
+import { printable } from './printable'
 import type { Session } from './session'
 
 /**
@@ -49,7 +51,7 @@ export class Storage {
   }
 
   [inspect.custom](): string {
-    return `Storage('${this.key}' ${this.dtype}, ${this.byteLength} bytes)`
+    return `Storage('${printable(this.key)}' ${this.dtype}, ${this.byteLength} bytes)`
   }
 }
 

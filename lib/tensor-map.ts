@@ -2,9 +2,11 @@
  * Tensors by name, in file order. Opening makes no object per tensor: the index is built when a
  * name is first looked up, and a Tensor when it is first asked for.
  */
+
 import { inspect } from 'node:util'
 import type { PackedStrings } from './binding'
 import { stringAt } from './catalog'
+import { printable } from './printable'
 import type { Session } from './session'
 import { Tensor } from './tensor'
 
@@ -74,7 +76,9 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   }
 
   [inspect.custom](): string {
-    const shown = [...this.#indexed.positions.keys()].slice(0, 3).map((name) => `'${name}'`)
+    const shown = [...this.#indexed.positions.keys()]
+      .slice(0, 3)
+      .map((name) => `'${printable(name)}'`)
     return `TensorMap(${this.size}) { ${shown.join(', ')}${this.size > 3 ? ', ...' : ''} }`
   }
 

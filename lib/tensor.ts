@@ -2,6 +2,7 @@
  * One tensor: a dtype, a shape and a stride over a storage, or the parts that make up a sparse,
  * quantised, nested or sharded one.
  */
+
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
 import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
@@ -10,6 +11,7 @@ import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
 import { commonSizes, nestedRows } from './nested'
+import { printable } from './printable'
 import { Session } from './session'
 import { spread } from './sparse'
 import type { Storage } from './storage'
@@ -395,7 +397,7 @@ export class Tensor {
 
   [inspect.custom](): string {
     const kind = this.layout === 'strided' ? '' : ` ${this.layout}`
-    return `Tensor('${this.name}' ${this.dtype}[${this.shape.join(', ')}]${kind})`
+    return `Tensor('${printable(this.name)}' ${this.dtype}[${this.shape.join(', ')}]${kind})`
   }
 
   get #quantizer() {

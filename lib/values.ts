@@ -3,6 +3,7 @@
  * or converted natively into a dense row-major copy.
  */
 import { endianness } from 'node:os'
+import { types } from 'node:util'
 import { binding, LAYOUTS, TensorFlag } from './binding'
 import { type DTypeInfo, denseBytes, type TensorData } from './dtype'
 import { UnsupportedError } from './errors'
@@ -129,8 +130,13 @@ function gather(session: Session, row: number, name: string): ArrayBuffer {
   const span = storages.span(catalog.storageOf(row)!, start, end, dtype.array.BYTES_PER_ELEMENT)
   const target = new ArrayBuffer(bytes)
   const flags = catalog.tensor(row, 'flags') & (TensorFlag.conjugate | TensorFlag.negative)
-  binding.gather(span.buffer, span.byteOffset, dtype.index, sizes, strides, flags, target)
+  binding.gather(memory(span.buffer), span.byteOffset, dtype.index, sizes, strides, flags, target)
   return target
+}
+
+/** A buffer as the addon can look into it: shared memory only through a view. */
+function memory(buffer: ArrayBufferLike): ArrayBuffer | Uint8Array {
+  return types.isSharedArrayBuffer(buffer) ? new Uint8Array(buffer) : (buffer as ArrayBuffer)
 }
 
 function checkLength(session: Session, bytes: number): void {
@@ -185,7 +191,7 @@ export function float32(session: Session, row: number, name: string): Float32Arr
   const data = elements(session, row, name)
   if (dtype.name === 'float32') return data as Float32Array
   const target = float32Target(session, data.length)
-  binding.toFloat32(data.buffer, data.byteOffset, dtype.index, data.length, target)
+  binding.toFloat32(memory(data.buffer), data.byteOffset, dtype.index, data.length, target)
   return new Float32Array(target)
 }
 
@@ -216,7 +222,7 @@ export function dequantized(
       axis === undefined ? [1, 1, count] : [product(0, axis), sizes[axis]!, product(axis + 1)]
     const { index }: DTypeInfo = catalog.dtype(row)
     binding.dequantize(
-      data.buffer,
+      memory(data.buffer),
       data.byteOffset,
       index,
       Float64Array.from(shape),

@@ -3,8 +3,9 @@
  * are written as they are made, so that 100,000 of them start to appear at once.
  */
 import { type Checkpoint, open, type Storage, type Tensor } from '../index'
+import { printable } from '../printable'
 import type { Output } from './output'
-import { countText, cutMiddle, json, printable, sizeText } from './text'
+import { countText, cutMiddle, json, sizeText } from './text'
 
 /** On a terminal longer tables show this many rows at each end. */
 const ROWS_AT_EACH_END = 100

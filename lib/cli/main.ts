@@ -4,9 +4,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { printable } from '../printable'
 import { inspectCommand } from './inspect'
 import { Output } from './output'
-import { printable } from './text'
 
 /** How the process ends when a command could not run; 1 is kept for commands that have findings. */
 const EXIT_FAILED = 2
