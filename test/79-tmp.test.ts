@@ -54,9 +54,8 @@ const shell = (script: string, file: string) =>
   run('sh', ['-c', script, 'sh', file], { torchmap: `"${process.execPath}" "${bin}"` })
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
-const hasPseudoTerminals = false && /util-linux/.test(
-  spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '',
-)
+const hasPseudoTerminals =
+  false && /util-linux/.test(spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '')
 
 /** What a terminal of so many columns shows; where there is none to be had, of a stream that says it is one. */
 function terminal(columns: number, args: string[], env: NodeJS.ProcessEnv = {}): string {
