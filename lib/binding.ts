@@ -333,7 +333,9 @@ function loadBinding(): Binding {
   throw new Error(
     `torchmap has no addon for ${process.platform}-${process.arch} (Node ${process.versions.node}). Looked for:\n` +
       paths.map((path) => `  ${path}\n`).join('') +
-      'Build it where torchmap is installed, with a C++20 compiler and cmake: npm run build',
+      'Build it where torchmap is installed, with a C++20 compiler and cmake:\n' +
+      '  npm install cmake-js node-addon-api node-api-headers\n' +
+      '  npm explore torchmap -- npm run build:native',
   )
 }
 

@@ -83,9 +83,9 @@ export class Checkpoint {
   }
 
   /**
-   * The weights, by the names torch's `state_dict()` would give: a mapping of tensors at the root,
-   * else in the well-known wrappers (`state_dict`, `model`, ...), else the parameters and
-   * persistent buffers of a module.
+   * The weights, by the names torch's `state_dict()` would give: those in a well-known wrapper
+   * (`state_dict`, `model`, ...) where the root has one, else those of the root itself; of a module
+   * its parameters and persistent buffers.
    *
    * @param options.from path of the branch to take them from instead, such as `optimizer`
    * @returns the same map each time for the same branch

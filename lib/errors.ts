@@ -37,6 +37,7 @@ export const CODES = {
   LIMIT_RECORDS: 'Limit',
   LIMIT_STORAGE: 'Limit',
   LIMIT_NAMES: 'Limit',
+  LIMIT_WORK: 'Limit',
   CLOSED: 'State',
   FILE_CHANGED: 'State',
   MISSING_SHARD: 'State',

@@ -16,6 +16,7 @@ export type LimitName =
   | 'nameBytes'
   | 'copyBytes'
   | 'inflatedBytes'
+  | 'work'
 
 /** A value for every cap. */
 export type Limits = Readonly<Record<LimitName, number>>
@@ -32,6 +33,7 @@ export type Limits = Readonly<Record<LimitName, number>>
  * - `nameBytes`: bytes of all tensor names together
  * - `copyBytes`: bytes of one dense copy of a tensor
  * - `inflatedBytes`: bytes of one deflated record, inflated
+ * - `work`: times the size of the pickle that values reached by many ways may multiply the work by
  */
 export const LIMITS: Limits = Object.freeze(binding.tables().limits as Record<LimitName, number>)
 

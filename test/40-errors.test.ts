@@ -127,6 +127,7 @@ test('the other codes come about elsewhere: runtimes, and formats that are not r
     'CHECKSUM_MISMATCH',
     'UNSUPPORTED_BYTE_ORDER',
     'UNSUPPORTED_RUNTIME',
+    'LIMIT_WORK',
     'MISSING_SHARD',
   ])
 })

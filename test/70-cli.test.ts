@@ -1,6 +1,6 @@
 /** The command, as it is installed: bin/torchmap over dist/. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { beforeAll, describe, expect, jest, test } from '@jest/globals'
@@ -14,7 +14,8 @@ jest.setTimeout(60_000)
 const root = join(__dirname, '..')
 const bin = join(root, 'bin/torchmap')
 const example = join(root, 'examples/tcn.pth')
-const many = join(temporaryFolder('cli'), 'many.pth')
+const folder = temporaryFolder('cli')
+const many = join(folder, 'many.pth')
 const COUNT = 100_000
 
 beforeAll(() => {
@@ -42,6 +43,7 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Run 
     env: { ...process.env, ...env },
     maxBuffer: 2 ** 28,
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 50_000,
   })
   if (error) throw error
   return { code: signal ?? status, stdout, stderr }
@@ -66,10 +68,9 @@ function terminal(columns: number, args: string[], env: NodeJS.ProcessEnv = {}):
     const line = `stty cols ${columns}; ${command}`
     return run('script', ['-qec', line, '/dev/null'], clean).stdout.replaceAll('\r\n', '\n')
   }
-  const code = `Object.assign(process.stdout, { isTTY: true, columns: ${columns} })
-    process.argv.splice(1, 0, ${JSON.stringify(bin)})
-    require(${JSON.stringify(bin)})`
-  return run(process.execPath, ['-e', code, ...args], clean).stdout
+  const pretence = join(folder, 'terminal.cjs')
+  writeFileSync(pretence, `Object.assign(process.stdout, { isTTY: true, columns: ${columns} })`)
+  return run(process.execPath, ['-r', pretence, bin, ...args], clean).stdout
 }
 
 describe('inspect', () => {

@@ -36,6 +36,9 @@ Napi::Value make_tape(const Napi::CallbackInfo& info) {
   if (!session.checkpoint)
     return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
+  if (Status status = checkpoint.source().check_unchanged(); !status.ok()) {
+    return failure(info.Env(), status);
+  }
   const NewRows rows(checkpoint);
   auto made = torchmap::make_tape(checkpoint.interpreter(), checkpoint.root());
   if (!made.ok()) return failure(info.Env(), made.status());
@@ -50,6 +53,9 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
     return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
   const bool has_path = info[1].IsString();
   const std::string path = has_path ? info[1].As<Napi::String>().Utf8Value() : std::string();
+  if (Status status = session.checkpoint->source().check_unchanged(); !status.ok()) {
+    return failure(info.Env(), status);
+  }
   const NewRows rows(*session.checkpoint);
   Names names;
   const auto from = has_path ? std::optional<std::string_view>(path) : std::nullopt;

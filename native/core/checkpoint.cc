@@ -65,7 +65,7 @@ Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head) {
   }
   if (is_legacy_magic(*pool_, first->root)) return LegacyReader(*this, options).read(stream);
   format_ = Format::kPickle;
-  era_ = "not saved by torch.save";
+  era_ = "of any version";
   return finish(options, first->root, std::make_unique<NoIds>());
 }
 

@@ -15,4 +15,9 @@ struct Limits {
 // because turning digits into binary costs quadratic time.
 inline constexpr uint64_t kMaxIntegerDigits = 4300;
 
+// `limits.work` times `size`, which is in whatever unit the work is counted in.
+inline uint64_t work_allowance(const Limits& limits, uint64_t size) {
+  return size != 0 && limits.work > UINT64_MAX / size ? UINT64_MAX : limits.work * size;
+}
+
 }  // namespace torchmap

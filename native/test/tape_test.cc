@@ -94,8 +94,7 @@ class Printed {
         text += "True";
         return;
       case 3:
-        text += std::to_string(
-            static_cast<int64_t>(uint64_t{word(at + 2)} << 32 | word(at + 1)));
+        text += std::to_string(static_cast<int64_t>(uint64_t{word(at + 2)} << 32 | word(at + 1)));
         return;
       case 4:
         text += "big " + string(word(at + 1));
@@ -188,8 +187,8 @@ std::string numpy_dtype(std::string_view code, std::string_view order = "<",
                tuple({integer(3), text(order), none(), names, fields, integer(itemsize),
                       integer(-1), integer(0)}));
 }
-std::string numpy_array(const std::string& dtype, const std::string& shape,
-                        const std::string& data, bool fortran = false) {
+std::string numpy_array(const std::string& dtype, const std::string& shape, const std::string& data,
+                        bool fortran = false) {
   return build(call("numpy.core.multiarray _reconstruct",
                     {global("numpy", "ndarray"), integers({0}), bytes("b")}),
                tuple({integer(1), shape, dtype, boolean(fortran), data}));
@@ -235,8 +234,7 @@ TEST(tape_bytes) {
   EXPECT_EQ(taped(call("_codecs encode", {text("a\xC3\xA9"), text("latin1")})), "b'a\xE9'");
   EXPECT_EQ(taped(call("builtins bytes", {})), "b''");
   EXPECT_EQ(taped(call("__builtin__ bytearray", {bytes("ab")})), "b'ab'");
-  EXPECT_EQ(taped(call("__builtin__ bytearray", {text("a\xC3\xA9"), text("latin-1")})),
-            "b'a\xE9'");
+  EXPECT_EQ(taped(call("__builtin__ bytearray", {text("a\xC3\xA9"), text("latin-1")})), "b'a\xE9'");
   EXPECT_EQ(taped(list({bytes("ab"), bytes(""), bytes("c")})), "[b'ab', b'', b'c']");
   // What cannot be done stays as it was asked for.
   EXPECT_EQ(taped(call("_codecs encode", {text("\xE2\x82\xAC"), text("latin1")})),
@@ -253,8 +251,7 @@ TEST(tape_containers) {
   EXPECT_EQ(taped("(K\1\x91"), "set(1)");
   EXPECT_EQ(taped(dict({text("a"), integer(1), none(), list({})})), "{'a': 1, None: []}");
   EXPECT_EQ(taped(dict({tuple({integer(1)}), integer(1)})), "{[1]: 1}");
-  EXPECT_EQ(taped(call("collections OrderedDict", {}) + text("a") + integer(1) + "s"),
-            "{'a': 1}");
+  EXPECT_EQ(taped(call("collections OrderedDict", {}) + text("a") + integer(1) + "s"), "{'a': 1}");
   EXPECT_EQ(taped(call("collections OrderedDict", {list({tuple({text("a"), integer(1)})})})),
             "{'a': 1}");
   EXPECT_EQ(taped(call("collections Counter", {dict({text("a"), integer(2)})})), "{'a': 2}");
@@ -294,8 +291,7 @@ TEST(tape_globals) {
 
 TEST(tape_objects) {
   EXPECT_EQ(taped(call("os system", {text("true")})), "os.system ['true']");
-  EXPECT_EQ(taped(build(call("m x", {}), dict({text("a"), integer(1)}))),
-            "m.x [] state[{'a': 1}]");
+  EXPECT_EQ(taped(build(call("m x", {}), dict({text("a"), integer(1)}))), "m.x [] state[{'a': 1}]");
   EXPECT_EQ(taped(call("m x", {}) + integer(1) + "a" + text("k") + integer(2) + "s"),
             "m.x [] items[1] entries{'k': 2}");
   EXPECT_EQ(taped(global("m", "x") + ")" + dict({text("k"), integer(1)}) + "\x92"),
@@ -325,16 +321,16 @@ TEST(tape_numpy_arrays) {
             "array |S3(2,) b'abcdef'");
   EXPECT_EQ(taped(numpy_array(numpy_dtype("i2", ">"), integers({1, 2}), bytes("\0\1\0\2"s), true)),
             "array >i2(1,2,) F tensor 0");
-  EXPECT_EQ(taped(numpy_array(numpy_dtype("O8", "|"), integers({2}),
-                              list({text("a"), integer(1)}))),
-            "array |O(2,) ['a', 1]");
-  EXPECT_EQ(taped(numpy_array(
-                numpy_dtype("V3", "|", tuple({text("a"), text("b")}),
-                            dict({text("a"), tuple({numpy_dtype("i1", "|"), integer(0)}),
-                                  text("b"), tuple({numpy_dtype("i2"), integer(1)})}),
-                            3),
-                integers({1}), bytes("abc"))),
-            "array [('a', '|i1'), ('b', '<i2')](1,) b'abc'");
+  EXPECT_EQ(
+      taped(numpy_array(numpy_dtype("O8", "|"), integers({2}), list({text("a"), integer(1)}))),
+      "array |O(2,) ['a', 1]");
+  EXPECT_EQ(
+      taped(numpy_array(numpy_dtype("V3", "|", tuple({text("a"), text("b")}),
+                                    dict({text("a"), tuple({numpy_dtype("i1", "|"), integer(0)}),
+                                          text("b"), tuple({numpy_dtype("i2"), integer(1)})}),
+                                    3),
+                        integers({1}), bytes("abc"))),
+      "array [('a', '|i1'), ('b', '<i2')](1,) b'abc'");
   EXPECT_EQ(taped(call("numpy.core.numeric _frombuffer",
                        {bytes("abcd"), numpy_dtype("u1", "|"), integers({2, 2}), text("F")})),
             "array |u1(2,2,) F tensor 0");
@@ -353,8 +349,7 @@ TEST(tape_numpy_scalars) {
 
 // A name of a dtype takes an element; an empty one, or one of a single character, is still a name.
 TEST(tape_numpy_odd_dtypes) {
-  for (const std::string& order : {text(""), text("<>"), none(),
-                                   integer(1), list({}), text("=")}) {
+  for (const std::string& order : {text(""), text("<>"), none(), integer(1), list({}), text("=")}) {
     for (const char* code : {"f", "f4", "O", "U", "S", "V0", "M8", "", "f99999999999999999999",
                              "U4611686018427387904", "i-1"}) {
       const std::string dtype =
@@ -414,7 +409,7 @@ TEST(tape_chains_of_aliases) {
 TEST(tape_deep_chain_of_aliases) {
   const std::string link = put(2) + "0" + get(1) + get(0) + get(2) + "\x86R";
   OpenedCheckpoint checkpoint(archive_of(numpy_dtype("O8", "|") + put(0) + "0" +
-                                         global("numpy.core.multiarray", "scalar") + put(1) +
-                                         "0" + integer(7) + repeat(link, 100'000)));
+                                         global("numpy.core.multiarray", "scalar") + put(1) + "0" +
+                                         integer(7) + repeat(link, 100'000)));
   if (checkpoint.ok()) EXPECT_EQ(problem_of(*checkpoint), "");
 }

@@ -160,6 +160,21 @@ Status ZipReader::missing_pickle() {
   return Status(Code::kNotACheckpoint, std::move(message)).in("data.pkl");
 }
 
+// A frozen TorchScript module has its weights in constants.pkl, which is not read: say so.
+Status ZipReader::note_constants() {
+  TRY_ASSIGN(const auto pickle, record("constants.pkl"));
+  Pool pool;
+  auto decoded = decode_pickle(*pickle, pool, {options_.limits, 0, options_.cancelled});
+  if (!decoded.ok()) return std::move(decoded).status().in("constants.pkl");
+  const Node& root = pool[decoded->root];
+  if (root.tag != Tag::kTuple || root.a == 0) return {};
+  checkpoint_.skipped_.push_back(
+      {"constants", Code::kUnsupportedFormat,
+       "constants.pkl holds " + std::to_string(root.a) +
+           " constants of a frozen TorchScript module, which are not read"});
+  return {};
+}
+
 std::string ZipReader::era() {
   const ZipArchive& archive = *checkpoint_.archive_;
   const auto has = [&](std::string_view name) { return archive.find(name) != ZipArchive::kNone; };
@@ -195,6 +210,7 @@ Status ZipReader::read() {
     if (failure.code == Code::kTruncated) failure.code = Code::kBadPickle;
     return std::move(decoded).status().in(row.name);
   }
+  if (checkpoint_.format_ == Format::kTorchScript) TRY(note_constants());
   auto ids = std::make_unique<StorageIds>(
       [&archive = *checkpoint_.archive_](Storage& storage) { return place(archive, storage); },
       checkpoint_.big_endian_);

@@ -20,6 +20,7 @@ class ZipReader {
   Status read_version();
   Status read_byte_order();
   Status missing_pickle();
+  Status note_constants();
   std::string era();
 
   Checkpoint& checkpoint_;

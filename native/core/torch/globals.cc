@@ -39,6 +39,10 @@ bool is_shell_dtype(std::string_view name) {
 }
 
 GlobalMeaning classify_torch_constant(std::string_view module, std::string_view name) {
+  // Classes of TorchScript: names inside the archive, not of Python.
+  if (module == "__torch__" || module.starts_with("__torch__.")) {
+    return {GlobalKind::kInert, DType::kUInt8};
+  }
   // Named tuples of max, sort and the like: ((values...), {}).
   if (module == "torch.return_types") return {GlobalKind::kSequence, DType::kUInt8};
   if (module != "torch") return {};

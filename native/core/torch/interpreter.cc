@@ -141,9 +141,11 @@ Status Interpreter::resolve_call(NodeId id) {
 }
 
 Status Interpreter::charge(uint64_t amount) {
-  spent_ += std::min(amount, allowance_ + 1);
-  if (spent_ <= allowance_) return {};
-  return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, spent_);
+  if (amount <= allowance_ - spent_) {
+    spent_ += amount;
+    return {};
+  }
+  return limit_reached(Code::kLimitWork, "work", limits_.work, limits_.work + amount / size_ + 1);
 }
 
 Result<uint32_t> Interpreter::storage(NodeId id) {

@@ -63,8 +63,8 @@ class Interpreter {
         catalog_(catalog),
         persistent_(persistent),
         limits_(limits),
-        allowance_(kAllowanceFactor * (pool.nodes.size() + pool.words.size() + pool.pickle_bytes)) {
-  }
+        size_(pool.nodes.size() + pool.words.size() + pool.pickle_bytes),
+        allowance_(work_allowance(limits_, size_)) {}
 
   // Makes the node (and what it needs) final. Errors leave it as an object; kUnsupported* and
   // kBad* say why it is not the tensor it was meant to be.
@@ -76,7 +76,7 @@ class Interpreter {
   GlobalMeaning meaning(NodeId global_node);
 
   // Counts work that sharing can multiply (a shared argument is copied for each call that names it)
-  // in words or bytes. kLimitNodes beyond what any real file needs for its size.
+  // in words or bytes. kLimitWork beyond what any real file needs for its size.
   Status charge(uint64_t amount);
 
   // The storage behind a node that must be one.
@@ -124,7 +124,6 @@ class Interpreter {
 
  private:
   using Args = std::span<const uint32_t>;
-  static constexpr uint64_t kAllowanceFactor = 32;
 
   Status resolve_call(NodeId id);
   Status resolve_value(NodeId id, GlobalKind kind, Args args);       // values.cc
@@ -183,6 +182,7 @@ class Interpreter {
   std::vector<GlobalMeaning> meanings_;
   std::vector<bool> meaning_known_;
   uint64_t spent_ = 0;
+  const uint64_t size_;  // of what was decoded: nodes, words and bytes
   const uint64_t allowance_;
   NestedLoader load_nested_;
   uint32_t depth_ = 0;

@@ -74,7 +74,8 @@ void append(std::string& out, Interpreter& interpreter, NodeId id, uint32_t posi
       out += pool.globals[node.a].name;
       return;
     default:
-      out += "#" + std::to_string(position);
+      out += '#';
+      out += std::to_string(position);
   }
 }
 

@@ -82,9 +82,12 @@ Result<NumpyType> Interpreter::numpy_type(NodeId id, int depth) {
     if (const auto units = sequence((*meta)[1]); units && !units->empty()) {
       auto name = raw_bytes((*units)[0]);
       const auto count = units->size() > 1 ? integer((*units)[1]).value_or(1) : 1;
-      if (name.ok())
-        type.descriptor +=
-            "[" + (count == 1 ? "" : std::to_string(count)) + std::string(*name) + "]";
+      if (name.ok()) {
+        type.descriptor += '[';
+        if (count != 1) type.descriptor += std::to_string(count);
+        type.descriptor += *name;
+        type.descriptor += ']';
+      }
     }
   }
   if (part(3) && part(4)) {

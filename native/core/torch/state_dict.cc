@@ -8,7 +8,7 @@ namespace {
 // ultralytics.
 constexpr std::string_view kWrappers[] = {
     "state_dict", "model_state_dict", "model",   "module", "net",   "network",   "params_ema",
-    "params",     "model_state",      "weights", "ema",    "state", "generator", "checkpoint"};
+    "params",     "model_state",      "weights", "ema",    "state", "checkpoint"};
 constexpr int kMaxWrappers = 4;  // {'checkpoint': {'model': {'state_dict': ...}}}
 
 bool is_mapping(Interpreter& interpreter, NodeId id) {

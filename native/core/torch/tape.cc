@@ -57,7 +57,8 @@ class TapeWriter {
       : interpreter_(interpreter),
         pool_(interpreter.pool()),
         allowance_(std::min<uint64_t>(
-            UINT32_MAX / 2, kAllowanceFactor * (pool_.nodes.size() + pool_.words.size()))),
+            UINT32_MAX / 2,
+            work_allowance(interpreter.limits(), pool_.nodes.size() + pool_.words.size()))),
         global_strings_(pool_.globals.size()) {}
 
   Result<Tape> write(NodeId root) {
@@ -66,8 +67,8 @@ class TapeWriter {
     for (size_t next = 0; next < order_.size(); ++next) {
       TRY(value(order_[next]));
       if (tape_.words.size() > allowance_ || tape_.text.size() > kMostText) {
-        return limit_reached(Code::kLimitNodes, "nodes", interpreter_.limits().nodes,
-                             order_.size());
+        const uint64_t limit = interpreter_.limits().work;
+        return limit_reached(Code::kLimitWork, "work", limit, limit + 1);
       }
     }
     return std::move(tape_);
@@ -128,9 +129,7 @@ class TapeWriter {
   Interpreter& interpreter_;
   Pool& pool_;
   Tape tape_;
-  // Values that share an argument write it anew each: no more words than this, far above what files
-  // need.
-  static constexpr uint64_t kAllowanceFactor = 32;
+  // Words; values that share an argument write it anew each.
   static constexpr uint64_t kMostText = UINT32_MAX / 2;
   const uint64_t allowance_;
   std::vector<std::pair<uint32_t, uint32_t>>

@@ -404,9 +404,10 @@ Status Walker::leave() {
 }
 
 Status Walker::run(NodeId root) {
-  // Work that sharing multiplies: 32 times what is there is more than any real file asks for.
-  const uint64_t work_limit =
-      32 * (pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerStep);
+  const uint64_t size =
+      pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerStep;
+  const Limits& limits = interpreter_.limits();
+  const uint64_t allowance = work_allowance(limits, size);
   TRY(visit(root, 0));
   while (!frames_.empty()) {
     Frame& frame = frames_.back();
@@ -414,8 +415,9 @@ Status Walker::run(NodeId root) {
       TRY(leave());
       continue;
     }
-    if (++work_ > work_limit)
-      return limit_reached(Code::kLimitNames, "names", interpreter_.limits().names, work_);
+    if (++work_ > allowance) {
+      return limit_reached(Code::kLimitWork, "work", limits.work, work_ / size + 1);
+    }
     const Child child = children_[frame.next++];
     if (is_done(child.node)) continue;
     path_.resize(frame.path);
