@@ -109,6 +109,7 @@ class Interpreter {
   }
   // The first `most` items of a tuple; those of a list if it has no more. Resolves nothing.
   std::vector<NodeId> first_items(NodeId id, uint32_t most) const;
+  std::vector<NodeId> all_items(NodeId id) const { return first_items(id, UINT32_MAX); }
   std::optional<std::vector<int64_t>> integers(NodeId id);
   // The integers of a short tuple, without a vector; nothing for anything else.
   static constexpr size_t kLocalDims = 8;

@@ -1,5 +1,7 @@
 #include "core/torch/module.h"
 
+#include <algorithm>
+
 namespace torchmap {
 
 std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object) {
@@ -42,6 +44,25 @@ std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object)
     return ModuleState{*parameters, *buffers, *modules, hidden};
   }
   return std::nullopt;
+}
+
+std::vector<std::string_view> hidden_buffers(Interpreter& interpreter, const ModuleState& module) {
+  std::vector<std::string_view> names;
+  if (!module.non_persistent) return names;
+  Pool& pool = interpreter.pool();
+  const NodeId set = pool.target(*module.non_persistent);
+  std::vector<NodeId> items;
+  if (pool[set].tag == Tag::kSet) items = pool.list(Pool::items_of(pool[set]));
+  if (pool[set].tag == Tag::kCall) {  // set([...])
+    for (NodeId argument : interpreter.first_items(pool[set].b, 1)) {
+      items = interpreter.all_items(argument);
+    }
+  }
+  for (NodeId item : items) {
+    if (const auto name = interpreter.text(item)) names.push_back(*name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 }  // namespace torchmap

@@ -16,4 +16,7 @@ std::optional<ModuleState> module_state(Interpreter& interpreter, NodeId object)
 // The dict an object's attributes are in: the state itself or the first of (dict, slots).
 std::vector<NodeId> attribute_dicts(Interpreter& interpreter, NodeId object);
 
+// Names of the buffers that are not part of the state dict, sorted.
+std::vector<std::string_view> hidden_buffers(Interpreter& interpreter, const ModuleState& module);
+
 }  // namespace torchmap

@@ -113,6 +113,7 @@ Result<std::string> Interpreter::numpy_fields(const std::vector<NodeId>& names, 
                                               int depth) {
   std::string out = "[";
   for (size_t i = 0; i < names.size(); ++i) {
+    TRY(charge(entry_count(fields)));
     const auto name = text(names[i]);
     const auto field = name ? entry(fields, *name) : std::nullopt;
     const auto pair = field ? sequence(*field) : std::nullopt;
@@ -149,6 +150,7 @@ Status Interpreter::numpy_array(NodeId id, const NumpyType& type, std::vector<in
     array.objects = data;
   } else {
     TRY_ASSIGN(array.bytes, raw_bytes(data));
+    if (!type.dtype) TRY(charge(array.bytes.size()));  // the tape copies them
     const auto dtype = type.dtype;
     const uint64_t bytes = type.itemsize;
     const auto needed = checked_mul(numel, bytes);
@@ -212,6 +214,7 @@ Status Interpreter::numpy_frombuffer(NodeId id, Args args) {
 
 // A numpy string: code points of 4 bytes, zeros at the end cut off.
 Status Interpreter::numpy_text(NodeId id, std::string_view raw, bool big_endian) {
+  TRY(charge(raw.size()));
   std::string out;
   size_t end = raw.size() / 4 * 4;
   while (end > 0 && raw.substr(end - 4, 4) == std::string_view("\0\0\0\0", 4)) end -= 4;

@@ -165,6 +165,10 @@ Result<uint32_t> Interpreter::rebuild_jagged(Args args) {
 // A tensor whose rows differ in size: no storage of its own, no strides.
 Result<uint32_t> Interpreter::add_ragged(Tensor tensor, std::span<const Part> parts,
                                          std::span<const int64_t> shape) {
+  TRY(charge(2 * shape.size()));
+  if (catalog_.dims.size() > UINT32_MAX - 2 * shape.size()) {
+    return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
+  }
   tensor.storage = kNoIndex;
   tensor.offset = 0;
   tensor.flags = static_cast<uint16_t>((tensor.flags & kRequiresGrad) | kRagged);

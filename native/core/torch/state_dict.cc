@@ -83,9 +83,8 @@ std::optional<NodeId> descend(Interpreter& interpreter, NodeId node, std::string
   if (const auto module = module_state(interpreter, node)) {
     for (NodeId part : {module->parameters, module->buffers, module->modules}) offer_entries(part);
   }
-  if (const auto items = interpreter.sequence(node)) {
-    for (size_t i = 0; i < items->size(); ++i) offer(std::to_string(i), (*items)[i]);
-  }
+  uint32_t index = 0;
+  for (NodeId item : interpreter.all_items(node)) offer(std::to_string(index++), item);
   path.remove_prefix(std::min(path.size(), best_length + 1));
   return best;
 }

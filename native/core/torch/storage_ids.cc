@@ -51,6 +51,7 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
     return bad("storage '" + std::string(id.key) + "' has an impossible number of elements, " +
                std::to_string(id.numel));
   }
+  TRY(interpreter.charge((id.key.size() + id.location.size()) / 64));  // hashed and compared
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
   const auto [entry, fresh] = first_.try_emplace(id.key, fresh_index);
   uint32_t last = kNoIndex;

@@ -59,6 +59,8 @@ class TapeWriter {
         allowance_(std::min<uint64_t>(
             UINT32_MAX / 2,
             work_allowance(interpreter.limits(), pool_.nodes.size() + pool_.words.size()))),
+        text_allowance_(std::min<uint64_t>(
+            UINT32_MAX / 2, work_allowance(interpreter.limits(), pool_.pickle_bytes + 4096))),
         global_strings_(pool_.globals.size()) {}
 
   Result<Tape> write(NodeId root) {
@@ -66,7 +68,8 @@ class TapeWriter {
     // Values are written in the order they were numbered, and writing one numbers its children.
     for (size_t next = 0; next < order_.size(); ++next) {
       TRY(value(order_[next]));
-      if (tape_.words.size() > allowance_ || tape_.text.size() > kMostText) {
+      const uint64_t bytes = tape_.bytes.size() + tape_.text.size();
+      if (tape_.words.size() > allowance_ || bytes > text_allowance_) {
         const uint64_t limit = interpreter_.limits().work;
         return limit_reached(Code::kLimitWork, "work", limit, limit + 1);
       }
@@ -129,9 +132,8 @@ class TapeWriter {
   Interpreter& interpreter_;
   Pool& pool_;
   Tape tape_;
-  // Words; values that share an argument write it anew each.
-  static constexpr uint64_t kMostText = UINT32_MAX / 2;
-  const uint64_t allowance_;
+  const uint64_t allowance_;       // words: values that share an argument write it anew each
+  const uint64_t text_allowance_;  // bytes, and units of text
   std::vector<std::pair<uint32_t, uint32_t>>
       global_strings_;  // module, name; name 0 is not yet written
   std::vector<NodeId> order_;

@@ -1,5 +1,6 @@
 #include "core/torch/walk.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/hash.h"
@@ -196,21 +197,13 @@ bool Walker::expand_module(NodeId node) {
   add_entries(module->parameters);
   const size_t buffers = children_.size();
   add_entries(module->buffers);
-  if (mode_ == WalkMode::kStateDict && module->non_persistent) {
+  if (mode_ == WalkMode::kStateDict) {
+    const std::vector<std::string_view> hidden = hidden_buffers(interpreter_, *module);
+    work_ += hidden.size();
     size_t kept = buffers;
     for (size_t i = buffers; i < children_.size(); ++i) {
-      const auto name = interpreter_.text(children_[i].key);
-      bool persistent = true;
-      const NodeId set = pool_.target(*module->non_persistent);
-      const auto excluded = [&](uint32_t item) { persistent &= interpreter_.text(item) != name; };
-      if (pool_[set].tag == Tag::kSet) pool_.each(Pool::items_of(pool_[set]), excluded);
-      if (pool_[set].tag == Tag::kCall && pool_[pool_.target(pool_[set].b)].tag == Tag::kTuple) {
-        for (NodeId argument : pool_.tuple(pool_.target(pool_[set].b))) {
-          if (auto items = interpreter_.sequence(argument))
-            std::for_each(items->begin(), items->end(), excluded);
-        }
-      }
-      if (persistent) children_[kept++] = children_[i];
+      const auto name = interpreter_.text(children_[i].key).value_or("");
+      if (!std::binary_search(hidden.begin(), hidden.end(), name)) children_[kept++] = children_[i];
     }
     children_.truncate(kept);
   }
@@ -313,15 +306,16 @@ void Walker::expand(NodeId node) {
       }
       if (static_cast<Foreign>(value.flags) == Foreign::kArray &&
           interpreter_.catalog().arrays[value.a].objects != 0) {
-        if (auto items = interpreter_.sequence(interpreter_.catalog().arrays[value.a].objects)) {
-          for (uint32_t i = 0; i < items->size(); ++i) add((*items)[i], i, Segment::kIndex);
-        }
+        const NodeId objects = interpreter_.catalog().arrays[value.a].objects;
+        uint32_t index = 0;
+        for (NodeId item : interpreter_.all_items(objects)) add(item, index++, Segment::kIndex);
       }
       return;
     case Tag::kCall:
       switch (static_cast<Meaning>(value.aux)) {
         case Meaning::kMapping:
           add_entries(node);
+          work_ += pool_.extra(node).states.count;
           for (NodeId dict : attribute_dicts(interpreter_, node)) add_entries(dict);
           return;
         case Meaning::kSet:
@@ -357,7 +351,7 @@ Status Walker::visit(NodeId node, size_t path) {
       return status;
     }
     TRY(check_room());
-    skipped_bytes_ += path_.size();
+    skipped_bytes_ += path_.size() + failure.message.size();
     skipped_.push_back({path_, failure.code, failure.message});
     return {};
   }
@@ -415,7 +409,7 @@ Status Walker::run(NodeId root) {
       TRY(leave());
       continue;
     }
-    if (++work_ > allowance) {
+    if (++work_ > allowance || children_.size() > 2 * (pool_.nodes.size() + pool_.words.size())) {
       return limit_reached(Code::kLimitWork, "work", limits.work, work_ / size + 1);
     }
     const Child child = children_[frame.next++];
