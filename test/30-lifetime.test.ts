@@ -8,7 +8,7 @@ import { descriptors, isTold, mappings } from './support/memory'
 import { ramp, refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
 // Sanitizers and busy machines make processes start slowly.
-jest.setTimeout(60_000)
+jest.setTimeout(300_000)
 
 const folder = temporaryFolder('lifetime')
 const path = writeSample(join(folder, 'sample.pth'))

@@ -14,7 +14,7 @@ import { inProcess } from './support/child'
 import { isTold, mappings } from './support/memory'
 import { ramp, refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
-jest.setTimeout(60_000)
+jest.setTimeout(300_000)
 
 const folder = temporaryFolder('lifetime-files')
 let count = 0

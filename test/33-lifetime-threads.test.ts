@@ -9,7 +9,8 @@ import { inProcess, inThread } from './support/child'
 import { isTold, mappings } from './support/memory'
 import { ramp, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
-jest.setTimeout(120_000)
+// The sanitizers make everything slow.
+jest.setTimeout(300_000)
 
 const folder = temporaryFolder('lifetime-threads')
 const path = writeSample(join(folder, 'sample.pth'))
@@ -72,7 +73,7 @@ test('threads terminated in the middle of opening take nobody with them', () => 
   const ending = inProcess(
     async ({ open }, path, childModule) => {
       const { inThread } = require(childModule) as typeof import('./support/child')
-      for (let round = 0; round < 20; ++round) {
+      for (let round = 0; round < 10; ++round) {
         const worker = inThread(
           async ({ open }, path) => {
             const { parentPort } = require('node:worker_threads') as typeof import('worker_threads')
@@ -82,7 +83,7 @@ test('threads terminated in the middle of opening take nobody with them', () => 
           [path],
         )
         await new Promise((resolve) => worker.once('message', resolve))
-        await new Promise((resolve) => setTimeout(resolve, round))
+        await new Promise((resolve) => setTimeout(resolve, 2 * round))
         await worker.terminate()
       }
       const checkpoint = await open(path)

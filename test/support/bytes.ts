@@ -128,6 +128,16 @@ function contiguous(shape: readonly number[]): number[] {
   return shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1))
 }
 
+/** Lists of ten references to the list before, `levels` deep; the innermost ten refer to `innermost`. */
+export function tenfold(innermost: Part, levels: number): Buffer {
+  const list = (i: number) => {
+    const ten = bytes(...Array<Buffer>(10).fill(bytes(op.BINGET, i)))
+    return bytes(op.EMPTY_LIST, op.BINPUT, i + 1, op.MARK, ten, op.APPENDS, op.POP)
+  }
+  const lists = Array.from({ length: levels }, (_, i) => list(i))
+  return bytes(innermost, op.BINPUT, 0, op.POP, ...lists, op.BINGET, levels)
+}
+
 export interface Entry {
   name: string
   data: Uint8Array
