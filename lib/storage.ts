@@ -113,8 +113,12 @@ export class Storages {
       whole = this.#make(index, 0, this.#session.catalog.storage(index, 'bytes'), unit)
       this.#spans.set(index, whole)
     }
-    if (start === 0) return whole
     const { buffer, byteOffset, zeroCopy } = whole
+    if (end > start && buffer.byteLength === 0) {
+      const message = 'the buffer of these bytes was moved away, by transfer() or postMessage()'
+      throw new StateError('CLOSED', message, { path: this.#session.path })
+    }
+    if (start === 0) return whole
     return { buffer, byteOffset: byteOffset + start, zeroCopy }
   }
 
