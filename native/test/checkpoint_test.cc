@@ -716,5 +716,5 @@ TEST(resource_shared_fields_of_numpy) {
       put(2) + "0" + bytes(repeat("a", 100)) + put(3) + "0" +
       global("numpy.core.multiarray", "scalar") + put(4) + "0](" +
       repeat(get(4) + get(2) + get(3) + "\x86R", 1000) + "e";
-  EXPECT_EQ(names_of(value), "LIMIT_NODES");
+  EXPECT_EQ(names_of(value), "LIMIT_WORK");
 }
