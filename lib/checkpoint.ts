@@ -12,7 +12,15 @@ import { Tensor } from './tensor'
 import { TensorMap } from './tensor-map'
 
 /** How the checkpoint is packed. */
-export type Format = 'zip' | 'legacy' | 'tar' | 'pickle' | 'torchscript'
+export type Format =
+  | 'zip'
+  | 'legacy'
+  | 'tar'
+  | 'pickle'
+  | 'torchscript'
+  | 'package'
+  | 'pt2'
+  | 'safetensors'
 
 /** Which file was opened, and in which state: all four change when another file takes its place. */
 export interface FileIdentity {

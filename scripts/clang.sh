@@ -14,11 +14,11 @@ require() {
 case ${1:-} in
   format)
     require clang-format
-    find native -name '*.cc' -o -name '*.h' | xargs -r clang-format -i
+    find native -path native/third_party -prune -o \( -name '*.cc' -o -name '*.h' \) -print | xargs -r clang-format -i
     ;;
   format-check)
     require clang-format
-    find native -name '*.cc' -o -name '*.h' | xargs -r clang-format --dry-run --Werror
+    find native -path native/third_party -prune -o \( -name '*.cc' -o -name '*.h' \) -print | xargs -r clang-format --dry-run --Werror
     ;;
   tidy)
     require clang-tidy

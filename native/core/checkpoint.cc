@@ -25,7 +25,8 @@ class NoIds final : public PersistentIds {
 }  // namespace
 
 std::string_view format_name(Format format) {
-  static constexpr std::string_view kNames[] = {"zip", "legacy", "tar", "pickle", "torchscript"};
+  static constexpr std::string_view kNames[] = {"zip",         "legacy",  "tar", "pickle",
+                                                "torchscript", "package", "pt2", "safetensors"};
   return kNames[static_cast<size_t>(format)];
 }
 

@@ -10,7 +10,16 @@
 
 namespace torchmap {
 
-enum class Format : uint8_t { kZip, kLegacy, kTar, kPickle, kTorchScript };
+enum class Format : uint8_t {
+  kZip,
+  kLegacy,
+  kTar,
+  kPickle,
+  kTorchScript,
+  kPackage,
+  kPt2,
+  kSafetensors
+};
 std::string_view format_name(Format format);
 
 struct OpenOptions {
