@@ -38,6 +38,16 @@ export interface Handle {
   readonly __handle: never
 }
 
+/** The index of a split checkpoint. */
+export interface NativeIndex {
+  /** Names of the parts, each once. */
+  files: string[]
+  /** Tensor names. */
+  names: PackedStrings
+  /** For each name the index of its file. */
+  parts: Uint32Array
+}
+
 /** A file that several checkpoints lie in. */
 export interface SharedFile {
   readonly __file: never
@@ -223,6 +233,8 @@ export interface Binding {
    */
   open(path: string, options: NativeOptions, cancel: Uint8Array): Promise<Outcome<Opened>>
 
+  /** The index of a split checkpoint; nothing in it for another file. */
+  readIndex(path: string, options: NativeOptions): Outcome<Partial<NativeIndex>>
   /** Opens a file that checkpoints lie in. */
   openFile(path: string, map: boolean): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
   /** Lets go of the file; it is unmapped once the checkpoints in it are closed. */

@@ -9,6 +9,7 @@ import { checkOptions, wrongType, wrongValue } from './arguments'
 import {
   binding,
   type NativeFailure,
+  type NativeIndex,
   type NativeOptions,
   type Opened,
   type SharedFile,
@@ -129,6 +130,13 @@ export class Request {
       const { offset, stored } = record
       attempt.inflated(record, stable.subarray(offset, offset + stored))
     }
+  }
+
+  /** The index of a split checkpoint; nothing for another file. */
+  readIndex(path: string): NativeIndex | undefined {
+    const outcome = binding.readIndex(path, { ...this.#native, inflated: [] })
+    if (outcome.failure) throw errorFrom(outcome.failure, path)
+    return outcome.files === undefined ? undefined : (outcome as NativeIndex)
   }
 
   /** Opens the checkpoint at bytes [offset, offset + length) of a file. */
