@@ -4,7 +4,8 @@
 
 import { inspect } from 'node:util'
 import { wrongType } from './arguments'
-import { binding, type Opened } from './binding'
+import { binding, type Opened, type PackedStrings } from './binding'
+import { stringAt } from './catalog'
 import { printable } from './printable'
 import { Session } from './session'
 import { rootOf } from './tape'
@@ -44,7 +45,7 @@ export interface Skipped {
 /** An opened checkpoint; made by {@link open} and {@link openSync}. */
 export class Checkpoint {
   readonly format: Format
-  /** The versions of torch that write such a file, such as `2.1 to 2.6`. */
+  /** The versions of torch that write such a file, such as `2.1 to 2.6`; empty for safetensors. */
   readonly era: string
   /** Byte order of the elements in the file; they are given in this machine's. */
   readonly byteOrder: 'little' | 'big'
@@ -58,6 +59,13 @@ export class Checkpoint {
   readonly isMapped: boolean
   /** What is in the checkpoint but cannot be given, and why; mostly empty. */
   readonly skipped: readonly Skipped[]
+  /**
+   * Whether the file is damaged and only what is whole in it is given; only with the option
+   * `salvage`.
+   */
+  readonly isSalvaged: boolean
+  /** What a safetensors file says in its `__metadata__`; nothing where there is none. */
+  readonly metadata: ReadonlyMap<string, string> | undefined
   readonly #session: Session
   readonly #tensors: TensorMap
   readonly #stateDicts = new Map<string | undefined, TensorMap>()
@@ -74,6 +82,8 @@ export class Checkpoint {
     this.identity = session.path === undefined ? undefined : Object.freeze(opened.identity)
     this.isMapped = opened.mapped
     this.skipped = Object.freeze(opened.skipped.map((skipped) => Object.freeze(skipped)))
+    this.isSalvaged = opened.salvaged
+    this.metadata = opened.metadata && pairsOf(opened.metadata)
     this.#session = session
     this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named })
   }
@@ -173,6 +183,16 @@ export class Checkpoint {
   [inspect.custom](): string {
     const place = this.path === undefined ? 'bytes' : `'${printable(this.path)}'`
     const state = this.closed ? 'closed' : this.isMapped ? 'mapped' : 'read'
-    return `Checkpoint(${place} ${this.format}, torch ${this.era}, ${this.size} bytes, ${state})`
+    const era = this.era === '' ? '' : `torch ${this.era}, `
+    const salvaged = this.isSalvaged ? ', salvaged' : ''
+    return `Checkpoint(${place} ${this.format}, ${era}${this.size} bytes, ${state}${salvaged})`
   }
+}
+
+/** Keys and values that follow each other. */
+function pairsOf(strings: PackedStrings): ReadonlyMap<string, string> {
+  const pairs = new Map<string, string>()
+  for (let i = 0; i < strings.ends.length; i += 2)
+    pairs.set(stringAt(strings, i), stringAt(strings, i + 1))
+  return pairs
 }

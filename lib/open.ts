@@ -29,9 +29,15 @@ export interface OpenOptions {
    * (`opaque`, the default), or refuse the checkpoint (`strict`). None is ever imported or called.
    */
   globals?: 'opaque' | 'strict' | undefined
+  /**
+   * Where the container is damaged, such as a download that stopped early, open what is whole in
+   * it: {@link Checkpoint.isSalvaged} says so, {@link Checkpoint.skipped} lists the rest. What a
+   * zip archive has a checksum of is compared with it. An undamaged file opens as always.
+   */
+  salvage?: boolean | undefined
 }
 
-const OPTIONS = ['signal', 'limits', 'mmap', 'globals'] as const
+const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'salvage'] as const
 
 /**
  * Opens a checkpoint off the main thread. The content says what it is; the extension is never
@@ -106,6 +112,7 @@ class Request {
     this.source = checkSource(source)
     checkOptions('options', options, OPTIONS)
     const { signal, limits = {}, mmap = true, globals = 'opaque' }: OpenOptions = options
+    const { salvage = false }: OpenOptions = options
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
       throw wrongType('options.signal', 'an AbortSignal', signal)
     }
@@ -113,10 +120,12 @@ class Request {
     if (globals !== 'opaque' && globals !== 'strict') {
       throw wrongValue('options.globals', "'opaque' or 'strict'", globals)
     }
+    if (typeof salvage !== 'boolean') throw wrongType('options.salvage', 'a boolean', salvage)
     const given = checkLimits(limits)
     this.signal = signal
     this.#limits = { ...LIMITS, ...given }
-    this.native = { map: mmap, strict: globals === 'strict', limits: given, inflated: [] }
+    const strict = globals === 'strict'
+    this.native = { map: mmap, strict, salvage, limits: given, inflated: [] }
   }
 
   get #path(): string | undefined {

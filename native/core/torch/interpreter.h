@@ -53,6 +53,12 @@ class PersistentIds {
   virtual Result<Persistent> resolve(Interpreter& interpreter, NodeId id) = 0;
 };
 
+// Persistent ids have no meaning in a plain pickle, and there are none without a pickle.
+class NoPersistentIds final : public PersistentIds {
+ public:
+  Result<Persistent> resolve(Interpreter&, NodeId) override { return Persistent{}; }
+};
+
 class Interpreter {
  public:
   // Reads the legacy stream inside `bytes` that torch.storage._load_from_bytes is given.
