@@ -33,7 +33,9 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
                                                      const OpenOptions& options,
                                                      std::span<const InflatedRecord> inflated) {
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(std::move(source)));
+  checkpoint->cancelled_ = options.cancelled;
   TRY(checkpoint->read(options, inflated));
+  checkpoint->cancelled_ = nullptr;
   return checkpoint;
 }
 
@@ -93,6 +95,7 @@ Status Checkpoint::finish(const OpenOptions& options, NodeId root,
     }
   }
   interpreter_ = std::make_unique<Interpreter>(*pool_, catalog_, *ids_, options.limits);
+  if (salvaged_) interpreter_->skip_what_is_lost();
   interpreter_->set_nested_loader(
       [this, limits = options.limits](std::string_view bytes) -> Result<Storage> {
         TRY_ASSIGN(Storage storage, read_nested_storage(bytes, limits));

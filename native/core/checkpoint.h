@@ -83,6 +83,7 @@ class Checkpoint {
   Format format_ = Format::kZip;
   bool big_endian_ = false;
   bool salvaged_ = false;
+  const std::atomic<bool>* cancelled_ = nullptr;  // only while it is opened
   std::string era_;
   std::optional<Names> metadata_;
   std::optional<ZipArchive> archive_;

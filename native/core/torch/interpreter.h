@@ -94,6 +94,13 @@ class Interpreter {
   Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes,
                               std::span<const int64_t> strides);
 
+  // Tensors whose bytes the file has lost are skipped from here on, instead of failing the walk.
+  void skip_what_is_lost() { skips_lost_ = true; }
+  // Whether a tensor that fails with this code is skipped.
+  bool may_skip(Code code) const;
+  // Why the storage's bytes are lost, if they are.
+  Status lost(uint32_t storage) const;
+
   void set_nested_loader(NestedLoader loader) { load_nested_ = std::move(loader); }
 
   Pool& pool() { return pool_; }
@@ -193,6 +200,8 @@ class Interpreter {
   const uint64_t allowance_;
   NestedLoader load_nested_;
   uint32_t depth_ = 0;
+  bool skips_lost_ = false;
+  std::map<NodeId, Failure> failures_;  // of nodes with Meaning::kSkipped
 };
 
 template <typename Visit>
