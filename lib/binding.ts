@@ -175,6 +175,10 @@ export interface Opened {
   keys: PackedStrings
   devices: string[]
   skipped: { name: string; code: string; message: string }[]
+  /** Whether the container is damaged and what is whole in it was given. */
+  salvaged: boolean
+  /** Of safetensors: keys and values, in turns. */
+  metadata?: PackedStrings
 }
 
 /** The tables that rows are added to while values are made. */
@@ -199,6 +203,7 @@ export interface NativeTape {
 export interface NativeOptions {
   map: boolean
   strict: boolean
+  salvage: boolean
   /** Caps by the names of limits.def. */
   limits: Record<string, number>
   /** Deflated records, inflated. */

@@ -45,7 +45,8 @@ test.each([
   [
     'Checkpoint',
     torchmap.Checkpoint,
-    `byteOrder close closed era format identity isMapped parts path root size skipped stateDict
+    `byteOrder close closed era format identity isMapped isSalvaged metadata parts path
+    root size skipped stateDict
     tensors`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'data items size strings'],

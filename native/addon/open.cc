@@ -28,6 +28,7 @@ Request read_request(const Napi::Object& options) {
   Request request;
   request.source.map = options.Get("map").ToBoolean();
   request.options.strict_globals = options.Get("strict").ToBoolean();
+  request.options.salvage = options.Get("salvage").ToBoolean();
   const auto limits = options.Get("limits").As<Napi::Object>();
 #define LIMIT(member, js, value, reason) \
   if (limits.Has(js)) request.options.limits.member = integer_of(limits.Get(js));
