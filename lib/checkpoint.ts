@@ -4,7 +4,10 @@
 
 import { inspect } from 'node:util'
 import { wrongType } from './arguments'
-import { binding, type Opened } from './binding'
+import { binding, type NativeTape, type Opened } from './binding'
+import type { Subject } from './flavor/evidence'
+import { Origin, type Producer, type TrainingPart } from './flavor/origin'
+import type { Flavor } from './flavor/rules'
 import { printable } from './printable'
 import { Session } from './session'
 import { rootOf } from './tape'
@@ -60,6 +63,7 @@ export class Checkpoint {
   readonly skipped: readonly Skipped[]
   readonly #session: Session
   readonly #tensors: TensorMap
+  readonly #origin: Origin
   readonly #stateDicts = new Map<string | undefined, TensorMap>()
   #root: { value: unknown } | undefined
 
@@ -76,6 +80,32 @@ export class Checkpoint {
     this.skipped = Object.freeze(opened.skipped.map((skipped) => Object.freeze(skipped)))
     this.#session = session
     this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named })
+    this.#origin = new Origin(this.#subject())
+  }
+
+  /**
+   * What wrote the checkpoint, or what it holds where that cannot be told: see {@link Flavor}.
+   * Decided by keys, classes and metadata that are in the file, never by its name.
+   *
+   * @throws {@link StateError} `CLOSED` after {@link close}, unless it was asked for before
+   */
+  get flavor(): Flavor {
+    return this.#origin.flavor
+  }
+
+  /** Who wrote it: the versions of torch, and the framework where it left its marks. */
+  get producer(): Producer {
+    return this.#origin.producer
+  }
+
+  /**
+   * What only training needs: optimizers, schedulers, states of random generators and the like,
+   * with their sizes. Empty where there is nothing of the kind, or no way to tell.
+   *
+   * @throws {@link StateError} `CLOSED` after {@link close}, unless it was asked for before
+   */
+  get training(): readonly TrainingPart[] {
+    return this.#origin.training
   }
 
   /**
@@ -132,8 +162,7 @@ export class Checkpoint {
   get root(): unknown {
     this.#session.checkOpen()
     if (this.#root === undefined) {
-      const tape = this.#session.unwrap(binding.tape(this.#session.handle))
-      if (tape.tables !== undefined) this.#session.catalog.update(tape.tables)
+      const tape = this.#tape(false)
       const session = this.#session
       const nameless = new Map<number, Tensor>()
       const tensor = (row: number) => {
@@ -160,6 +189,36 @@ export class Checkpoint {
   close(): void {
     this.#root = undefined
     this.#session.close()
+  }
+
+  #tape(isOutline: boolean): NativeTape {
+    const tape = this.#session.unwrap(binding.tape(this.#session.handle, isOutline))
+    if (tape.tables !== undefined) this.#session.catalog.update(tape.tables)
+    return tape
+  }
+
+  /** This checkpoint for the rules about flavours. */
+  #subject(): Subject {
+    const self = this
+    const session = this.#session
+    const tensor = (row: number) => new Tensor(session, row, '')
+    const storage = (index: number) => session.storages.object(index)
+    let outline: { value: unknown } | undefined
+    return {
+      format: this.format,
+      era: this.era,
+      get tensors() {
+        return self.tensors
+      },
+      get root() {
+        return self.root
+      },
+      get outline() {
+        session.checkOpen()
+        outline ??= { value: rootOf(self.#tape(true), { session, tensor, storage }) }
+        return outline.value
+      },
+    }
   }
 
   [Symbol.dispose](): void {
