@@ -88,21 +88,27 @@ export class Checkpoint {
    * Decided by keys, classes and metadata that are in the file, never by its name.
    *
    * @throws {@link StateError} `CLOSED` after {@link close}, unless it was asked for before
+   * @throws {@link LimitError} `LIMIT_WORK` for a root that shares more than `limits.work` allows
    */
   get flavor(): Flavor {
     return this.#origin.flavor
   }
 
-  /** Who wrote it: the versions of torch, and the framework where it left its marks. */
+  /**
+   * Who wrote it: the versions of torch, and the framework where it left its marks.
+   *
+   * @throws what {@link flavor} throws
+   */
   get producer(): Producer {
     return this.#origin.producer
   }
 
   /**
    * What only training needs: optimizers, schedulers, states of random generators and the like,
-   * with their sizes. Empty where there is nothing of the kind, or no way to tell.
+   * with their sizes. Empty where there is nothing of the kind, or no way to tell. Uses
+   * {@link root} where there is more than optimizers.
    *
-   * @throws {@link StateError} `CLOSED` after {@link close}, unless it was asked for before
+   * @throws what {@link flavor} throws
    */
   get training(): readonly TrainingPart[] {
     return this.#origin.training

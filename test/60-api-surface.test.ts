@@ -42,8 +42,12 @@ test.each([
     requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
     toDense toFloat32 toJSON values zeroPoint zeroPoints`,
   ],
-  ['Checkpoint', torchmap.Checkpoint, 'close closed root stateDict tensors'],
-  ['NumpyArray', torchmap.NumpyArray, 'data items size strings'],
+  [
+    'Checkpoint',
+    torchmap.Checkpoint,
+    'close closed flavor producer root stateDict tensors training',
+  ],
+  ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {
   const found = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor')
   expect(found.sort()).toEqual(members.split(/\s+/))

@@ -9,7 +9,6 @@ import {
   type Evidence,
   entriesOf,
   holdsTensor,
-  isFilled,
   isModule,
   isOf,
   isOptimizer,
@@ -30,7 +29,7 @@ import { partsOf } from './parts'
  * - `optimizer`, `scheduler`, `scaler`: the state of one and nothing else
  * - `training`: a dict of weights beside the state of a training run
  * - `module`: a whole nn.Module
- * - `state_dict`: weights by name, also under one of the usual keys (`model`, `params`, ...)
+ * - `state_dict`: weights by name, or a dict of such, as `{'params': {...}, 'params_ema': {...}}`
  * - `tensor`, `tensors`: one, or some in lists and dicts
  * - `unknown`: nothing of these
  */
@@ -65,7 +64,7 @@ export type Flavor =
 
 /** A package that wrote a checkpoint. */
 export interface Framework {
-  /** On PyPI. */
+  /** As its project is called. */
   readonly name: string
   /** As the checkpoint says; nothing where it does not. */
   readonly version?: string
@@ -74,7 +73,7 @@ export interface Framework {
 interface Rule {
   flavor: Flavor
   matches(evidence: Evidence): boolean
-  framework?(evidence: Evidence): { name: string; version?: unknown }
+  framework?(evidence: Evidence): { name: string; version?: unknown } | undefined
 }
 
 const LIGHTNING_VERSION = 'pytorch-lightning_version'
@@ -118,7 +117,7 @@ export const RULES: readonly Rule[] = [
     matches: (evidence) =>
       evidence.has('checkpoint_version', 'iteration') &&
       ['args', 'model', 'model0'].some((key) => evidence.has(key)),
-    framework: () => ({ name: 'megatron-core' }),
+    framework: () => ({ name: 'megatron-lm' }),
   },
   // Source: ultralytics/ultralytics ultralytics/engine/trainer.py, save_model (8.3);
   // ultralytics/yolov5 train.py (v7.0), whose classes are in models.yolo.
@@ -128,7 +127,11 @@ export const RULES: readonly Rule[] = [
       [root, dict.get('model'), dict.get('ema')].some((model) => isOf(model, 'ultralytics')) ||
       (dict.has('best_fitness') &&
         [dict.get('model'), dict.get('ema')].some((model) => isOf(model, 'models.yolo'))),
-    framework: ({ dict }) => ({ name: 'ultralytics', version: dict.get('version') }),
+    // What is in models.yolo has many writers.
+    framework: ({ root, dict }) =>
+      [root, dict.get('model'), dict.get('ema')].some((model) => isOf(model, 'ultralytics'))
+        ? { name: 'ultralytics', version: dict.get('version') }
+        : undefined,
   },
   // Source: facebookresearch/fairseq fairseq/trainer.py, state_dict (0.12);
   // fairseq/checkpoint_utils.py, save_state (0.9).
@@ -151,7 +154,7 @@ export const RULES: readonly Rule[] = [
   {
     flavor: 'openmmlab',
     matches: (evidence) => evidence.has('state_dict') && openmmlab(evidence.dict) !== undefined,
-    framework: ({ dict }) => openmmlab(dict)!,
+    framework: ({ dict }) => openmmlab(dict),
   },
   // Source: espnet/espnet espnet2/train/trainer.py, run.
   {
@@ -188,8 +191,7 @@ export const RULES: readonly Rule[] = [
   // huggingface/diffusers src/diffusers/models/modeling_utils.py, save_pretrained.
   {
     flavor: 'huggingface',
-    matches: ({ subject }) =>
-      subject.format === 'safetensors' && subject.metadata?.['format'] === 'pt',
+    matches: ({ subject }) => subject.format === 'safetensors' && subject.metadata?.format === 'pt',
   },
 
   { flavor: 'optimizer', matches: ({ root, dict }) => isOptimizer(root) && dict.size <= 2 },
@@ -265,9 +267,8 @@ function isTraining({ root, dict, subject }: Evidence): boolean {
 function isStateDict({ dict, subject }: Evidence): boolean {
   if (subject.tensors.size === 0) return false
   if (isPlain(dict)) return true
-  // {'params': {...}, 'params_ema': {...}}: each of the usual wrappers around one.
-  const inner = [...dict.values()].filter(isFilled)
-  return inner.length > 0 && inner.every((value) => isPlain(entriesOf(value)))
+  const holders = [...dict.values()].filter(holdsTensor)
+  return holders.length > 0 && holders.every((value) => isPlain(entriesOf(value)))
 }
 
 /**
