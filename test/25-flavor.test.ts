@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { Origin } from '../lib/flavor/origin'
 import { type Flavor, openSync, type TrainingPart } from '../lib/index'
-import { checkpointOf, op, pickle, text } from './support/bytes'
+import { checkpointOf, op, pickle, tensor, text } from './support/bytes'
 import { writeCheckpoint } from './support/checkpoint-writer'
 import { FIXTURES } from './support/golden'
 import { refusal, temporaryFolder } from './support/samples'
@@ -250,14 +250,11 @@ describe('what it costs', () => {
   })
 
   test('keys behind many tensors are seen', () => {
-    opened(many, (checkpoint) => {
-      expect(checkpoint.tensors.size).toBe(COUNT)
-    })
-    const entries = Array.from({ length: 5000 }, (_, i) => [text(`k${i}`), op.NONE]).flat()
-    const last = [text('epoch'), op.BININT1, 1, text('callbacks'), op.EMPTY_DICT, text('x')]
-    const filled = [...last, op.NONE, op.SETITEM]
-    const content = pickle(op.EMPTY_DICT, op.MARK, ...filled, ...entries, op.SETITEMS)
+    const tensors = Array.from({ length: 200 }, (_, i) => [text(`t${i}`), tensor()]).flat()
+    const callbacks = [text('callbacks'), op.EMPTY_DICT, text('x'), op.NONE, op.SETITEM]
+    const content = pickle(op.EMPTY_DICT, op.MARK, ...tensors, ...callbacks, op.SETITEMS)
     const checkpoint = openSync(checkpointOf(content))
+    expect(checkpoint.flavor).toBe('training')
     expect(kinds(checkpoint.training)).toBe('callback')
     checkpoint.close()
   })

@@ -166,12 +166,16 @@ function* trainingLines(
   yield `\n${bold('Training only')}\n`
   const width = Math.max(...training.map(({ kind }) => kind.length))
   for (const { kind, path, tensors, bytes } of training) {
-    const count = tensors === 0 ? '' : faint(`  ${countText(tensors)} tensors`)
+    const count = tensors === 0 ? '' : faint(`  ${tensorsText(tensors)}`)
     const place = path === '' ? '(all of it)' : printable(path)
     yield `  ${sizeText(bytes).padStart(10)}  ${kind.padEnd(width)}  ${place}${count}\n`
   }
-  const left = `${countText(inference.tensors)} tensors`
-  yield `  ${sizeText(inference.bytes).padStart(10)}  of storages remain for inference: ${left}\n`
+  const left = `remain for inference: ${tensorsText(inference.tensors)}`
+  yield `  ${sizeText(inference.bytes).padStart(10)}  of storages ${left}\n`
+}
+
+function tensorsText(count: number): string {
+  return `${countText(count)} tensor${count === 1 ? '' : 's'}`
 }
 
 interface Painting {
