@@ -148,6 +148,7 @@ class TapeWriter {
   Interpreter& interpreter_;
   Pool& pool_;
   Tape tape_;
+  const bool outline_;
   const uint64_t allowance_;       // words: values that share an argument write it anew each
   const uint64_t text_allowance_;  // bytes, and units of text
   std::vector<std::pair<uint32_t, uint32_t>>
@@ -155,7 +156,6 @@ class TapeWriter {
   std::vector<NodeId> order_;
   std::vector<uint8_t> depths_;  // of each in `order_`, below the root; unused but in outlines
   std::vector<uint32_t> numbers_;
-  const bool outline_;
   uint32_t depth_ = 0;  // of the value that is being written
 };
 
@@ -302,7 +302,7 @@ void TapeWriter::call(NodeId id) {
     const std::vector<uint32_t> later = pool_.list(pool_.extra(id).items);
     all.insert(all.end(), later.begin(), later.end());
     put(meaning == Meaning::kSet ? kSet : kList);
-    return items(all);
+    return items(std::move(all));
   }
   object(id, number(node.a, depth_), true, node.b);
 }
