@@ -102,7 +102,7 @@ export const RULES: readonly Rule[] = [
     framework: lightning,
   },
   // Source: deepspeedai/DeepSpeed deepspeed/runtime/engine.py, _save_checkpoint,
-  // _save_zero_checkpoint (0.16); before 0.3 without ds_version.
+  // _save_zero_checkpoint (0.16); early releases have no ds_version.
   {
     flavor: 'deepspeed',
     matches: (evidence) =>
@@ -123,14 +123,13 @@ export const RULES: readonly Rule[] = [
   // ultralytics/yolov5 train.py (v7.0), whose classes are in models.yolo.
   {
     flavor: 'ultralytics',
-    matches: ({ root, dict }) =>
-      [root, dict.get('model'), dict.get('ema')].some((model) => isOf(model, 'ultralytics')) ||
-      (dict.has('best_fitness') &&
-        [dict.get('model'), dict.get('ema')].some((model) => isOf(model, 'models.yolo'))),
+    matches: (evidence) =>
+      isOfUltralytics(evidence) ||
+      (evidence.has('best_fitness') && modelsIn(evidence, 'models.yolo')),
     // What is in models.yolo has many writers.
-    framework: ({ root, dict }) =>
-      [root, dict.get('model'), dict.get('ema')].some((model) => isOf(model, 'ultralytics'))
-        ? { name: 'ultralytics', version: dict.get('version') }
+    framework: (evidence) =>
+      isOfUltralytics(evidence)
+        ? { name: 'ultralytics', version: evidence.dict.get('version') }
         : undefined,
   },
   // Source: facebookresearch/fairseq fairseq/trainer.py, state_dict (0.12);
@@ -213,6 +212,15 @@ export const RULES: readonly Rule[] = [
 
 function lightning({ dict }: Evidence) {
   return { name: 'pytorch-lightning', version: dict.get(LIGHTNING_VERSION) }
+}
+
+function isOfUltralytics(evidence: Evidence): boolean {
+  return isOf(evidence.root, 'ultralytics') || modelsIn(evidence, 'ultralytics')
+}
+
+/** Whether the model, or the average of it, is of a class in this module. */
+function modelsIn({ dict }: Evidence, module: string): boolean {
+  return isOf(dict.get('model'), module) || isOf(dict.get('ema'), module)
 }
 
 function openmmlab(dict: Dict): { name: string; version: unknown } | undefined {
