@@ -271,7 +271,8 @@ export interface Binding {
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
 
-  tape(handle: Handle): Outcome<NativeTape>
+  /** The root, or an outline of it: its upper levels only, see native/core/torch/tape.h. */
+  tape(handle: Handle, isOutline: boolean): Outcome<NativeTape>
   /** `tables` as in {@link NativeTape}. */
   stateDict(
     handle: Handle,

@@ -5,6 +5,8 @@
 import { inspect } from 'node:util'
 import { wrongType } from './arguments'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
+import { Origin, type Producer, type TrainingPart } from './flavor/origin'
+import type { Flavor } from './flavor/rules'
 import { printable } from './printable'
 import type { Tensor } from './tensor'
 
@@ -19,11 +21,13 @@ export function checkpointOf(content: Content): Checkpoint {
 /** An opened checkpoint; made by {@link open} and {@link openSync}. */
 export class Checkpoint {
   readonly #content: Content
+  readonly #origin: Origin
 
   /** @internal */
   constructor(key: symbol, content: Content) {
     if (key !== KEY) throw new TypeError('Illegal constructor')
     this.#content = content
+    this.#origin = new Origin(content)
   }
 
   get format(): Format {
@@ -84,6 +88,37 @@ export class Checkpoint {
    */
   get skipped(): readonly Skipped[] {
     return this.#content.skipped
+  }
+
+  /**
+   * What wrote the checkpoint, or what it holds where that cannot be told: see {@link Flavor}.
+   * Decided by keys, classes and metadata that are in the file, never by its name.
+   *
+   * @throws {@link StateError} `CLOSED` after {@link close}, unless it was asked for before
+   * @throws {@link LimitError} `LIMIT_WORK` for a root that shares more than `limits.work` allows
+   */
+  get flavor(): Flavor {
+    return this.#origin.flavor
+  }
+
+  /**
+   * Who wrote it: the versions of torch, and the framework where it left its marks.
+   *
+   * @throws what {@link flavor} throws
+   */
+  get producer(): Producer {
+    return this.#origin.producer
+  }
+
+  /**
+   * What only training needs: optimizers, schedulers, states of random generators and the like,
+   * with their sizes. Empty where there is nothing of the kind, or no way to tell. Uses
+   * {@link root} where there is more than optimizers.
+   *
+   * @throws what {@link flavor} throws
+   */
+  get training(): readonly TrainingPart[] {
+    return this.#origin.training
   }
 
   /**

@@ -71,6 +71,8 @@ export interface Content {
   readonly skipped: readonly Skipped[]
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly root: unknown
+  /** The upper levels of the root, where they can be had for less. */
+  readonly outline: unknown
   /** The same map each time for the same branch. */
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor>
   /** @throws {@link StateError} `CLOSED` */

@@ -1,5 +1,5 @@
 /** The content of one file, or of the bytes of one. */
-import { binding, type Opened, type PackedStrings } from './binding'
+import { binding, type NativeTape, type Opened, type PackedStrings } from './binding'
 import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import type { FileSession } from './session'
@@ -23,6 +23,7 @@ export class FileContent implements Content {
   readonly #tensors: TensorMap
   readonly #stateDicts = new Map<string | undefined, TensorMap>()
   #root: { value: unknown } | undefined
+  #outline: { value: unknown } | undefined
 
   constructor(session: FileSession, opened: Opened) {
     this.format = opened.format as Format
@@ -74,8 +75,7 @@ export class FileContent implements Content {
   get root(): unknown {
     if (this.#root === undefined) {
       const session = this.#session
-      const tape = session.unwrap(binding.tape(session.handle))
-      if (tape.tables !== undefined) session.catalog.update(tape.tables)
+      const tape = this.#tape(false)
       const nameless = new Map<number, Tensor>()
       const tensor = (row: number) => {
         const known = this.#tensors.ofRow(row) ?? nameless.get(row)
@@ -90,13 +90,31 @@ export class FileContent implements Content {
     return this.#root.value
   }
 
+  get outline(): unknown {
+    if (this.#outline === undefined) {
+      const session = this.#session
+      session.checkOpen()
+      const tensor = (row: number) => new Tensor(session, row, '')
+      const storage = (index: number) => session.storages.object(index)
+      this.#outline = { value: rootOf(this.#tape(true), { session, tensor, storage }) }
+    }
+    return this.#outline.value
+  }
+
   checkOpen(): void {
     this.#session.checkOpen()
   }
 
   close(): void {
     this.#root = undefined
+    this.#outline = undefined
     this.#session.close()
+  }
+
+  #tape(isOutline: boolean): NativeTape {
+    const tape = this.#session.unwrap(binding.tape(this.#session.handle, isOutline))
+    if (tape.tables !== undefined) this.#session.catalog.update(tape.tables)
+    return tape
   }
 }
 

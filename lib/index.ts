@@ -30,6 +30,9 @@ export {
   UnsafeError,
   UnsupportedError,
 } from './errors'
+export type { Producer, TrainingPart } from './flavor/origin'
+export type { TrainingKind } from './flavor/parts'
+export type { Flavor, Framework } from './flavor/rules'
 export { LIMITS, type LimitName, type Limits } from './limits'
 export { NumpyArray } from './numpy'
 export { type Location, open, openSync, type Source } from './open'

@@ -47,6 +47,12 @@ export class NumpyArray {
     return this.shape.reduce((a, b) => a * b, 1)
   }
 
+  /** Bytes of {@link data}; 0 for an array of objects. */
+  get byteLength(): number {
+    if ('tensor' in this.#content) return this.#content.tensor.byteLength
+    return 'bytes' in this.#content ? this.#content.bytes.byteLength : 0
+  }
+
   /** The values of an object array, row-major; nothing for others. */
   get items(): readonly unknown[] | undefined {
     return 'items' in this.#content ? this.#content.items() : undefined

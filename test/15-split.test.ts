@@ -443,6 +443,9 @@ describe.each(['hub-bin', 'hub-safetensors'] as const)('%s, sharded by huggingfa
           )
           expect(checkpoint.skipped).toEqual([])
           expect(checkpoint.isMapped).toBe(mmap)
+          const isSafe = name === 'hub-safetensors'
+          expect(checkpoint.flavor).toBe(isSafe ? 'huggingface' : 'state_dict')
+          expect(checkpoint.metadata?.get('format')).toBe(isSafe ? 'pt' : undefined)
           checkpoint.close()
         }
       }
@@ -469,6 +472,7 @@ describe('what Darts saves', () => {
       )
       expect(checkpoint.root).toMatchObject({ name: 'TCNModel' })
       expect(checkpoint.parts).toHaveLength(2)
+      expect(checkpoint.flavor).toBe('darts')
       expect(checkpoint.skipped).toEqual([])
       const tensor = [...checkpoint.tensors.values()][0]!
       checkpoint.close()

@@ -45,11 +45,10 @@ test.each([
   [
     'Checkpoint',
     torchmap.Checkpoint,
-    `byteOrder close closed era format identity isMapped isSalvaged metadata parts path
-    root size skipped stateDict
-    tensors`,
+    `byteOrder close closed era flavor format identity isMapped isSalvaged metadata parts path
+    producer root size skipped stateDict tensors training`,
   ],
-  ['NumpyArray', torchmap.NumpyArray, 'data items size strings'],
+  ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {
   const found = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor')
   expect(found.sort()).toEqual(members.split(/\s+/))

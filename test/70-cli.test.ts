@@ -78,20 +78,21 @@ describe('inspect', () => {
     const { code, stdout, stderr } = torchmap('inspect', example)
     expect([code, stderr]).toEqual([0, ''])
     const lines = stdout.split('\n')
-    expect(lines.slice(0, 4)).toEqual([
+    expect(lines.slice(0, 5)).toEqual([
       example,
       'zip, torch 2.7 or newer, little-endian, 137.5 KiB (140,801 bytes)',
+      'flavor: state_dict',
       '',
       expect.stringMatching(/^name +dtype {4}shape +bytes$/),
     ])
-    const rows = lines.slice(4, 42)
+    const rows = lines.slice(5, 43)
     expect(rows[0]).toMatch(/^mean +float32 {2}\[1\] +4 B$/)
     expect(rows[5]).toMatch(/^blocks\.0\.conv2\.bias +float32 {2}\[32\] +128 B$/)
     expect(rows).toContainEqual(
       expect.stringMatching(/^head\.0\.weight .* \[64, 32\] .* 8\.0 KiB$/),
     )
-    expect(new Set([lines[3], ...rows].map((row) => row?.length)).size).toBe(1)
-    expect(lines.slice(42)).toEqual([
+    expect(new Set([lines[4], ...rows].map((row) => row?.length)).size).toBe(1)
+    expect(lines.slice(43)).toEqual([
       '',
       '38 tensors, 32,122 elements, 125.5 KiB in 125.5 KiB of storages',
       '',
@@ -126,6 +127,78 @@ describe('inspect', () => {
     expect(golden('torch-2.13/sparse-csr.pt')).toMatch(/^csr .* sparse_csr$/m)
     expect(golden('torch-2.13/meta.pt')).toMatch(/^meta .* meta$/m)
     expect(golden('torch-2.13/strides.pt')).toMatch(/^expanded .* non-contiguous$/m)
+  })
+
+  test('says what wrote it, and what only training needs', () => {
+    const path = join(FIXTURES, 'frameworks/lightning.ckpt')
+    const { stdout } = torchmap('inspect', path)
+    expect(stdout.split('\n')[2]).toBe('flavor: lightning, written by pytorch-lightning 2.6.6')
+    expect(stdout).toContain(`
+Training only
+         0 B  loop       loops
+         8 B  callback   callbacks  5 tensors
+        32 B  optimizer  optimizer_states.0  6 tensors
+         0 B  scheduler  lr_schedulers.0
+         0 B  arguments  hyper_parameters
+        12 B  of storages remain for inference: 2 tensors
+`)
+    const checkpoint = openSync(path)
+    const document = JSON.parse(torchmap('inspect', '--json', path).stdout) as object
+    expect(document).toMatchObject({
+      flavor: 'lightning',
+      producer: checkpoint.producer,
+      training: checkpoint.training,
+      inference: { tensors: 2, bytes: 12 },
+    })
+    checkpoint.close()
+    const { stdout: whole } = torchmap('inspect', join(FIXTURES, 'frameworks/timm.pth.tar'))
+    expect(whole.split('\n')[2]).toBe('flavor: timm')
+    const states = torchmap('inspect', join(FIXTURES, 'frameworks/transformers-rng_state.pth'))
+    expect(states.stdout).toContain('    7.4 KiB  random_state  (all of it)  1 tensor\n')
+    expect(torchmap('inspect', example).stdout).not.toContain('Training only')
+  })
+
+  test('--json has the parts of tensors, and how quantised ones are to be read', () => {
+    const rows = (name: string) =>
+      (
+        JSON.parse(torchmap('inspect', '--json', join(FIXTURES, name)).stdout) as {
+          tensors: { name: string; quantization?: object; parts?: object }[]
+        }
+      ).tensors
+    const checkpoint = openSync(join(FIXTURES, 'torch-2.13/quantised-tensor.pt'))
+    const [first] = checkpoint.tensors.values()
+    expect(rows('torch-2.13/quantised-tensor.pt')[0]?.quantization).toEqual({
+      scheme: first?.qscheme,
+      scale: first?.scale,
+      zeroPoint: first?.zeroPoint,
+    })
+    checkpoint.close()
+    const [channel] = rows('torch-2.13/quantised-channel.pt')
+    expect(channel).toMatchObject({
+      quantization: { scheme: 'per_channel_affine', axis: 0 },
+      parts: {
+        scales: { name: 'axis0.scales', dtype: 'float64', shape: [2] },
+        zeroPoints: { dtype: 'int64', shape: [2] },
+      },
+    })
+    const [sparse] = rows('torch-2.13/sparse-csr.pt')
+    expect(Object.keys(sparse?.parts ?? {})).toEqual(['crowIndices', 'colIndices', 'values'])
+    expect(sparse?.quantization).toBeUndefined()
+    expect(rows('torch-2.13/tied.pt')[0]).not.toHaveProperty('parts')
+  })
+
+  test('columns are aligned as terminals show characters', () => {
+    const { stdout } = torchmap('inspect', join(FIXTURES, 'torch-2.13/keys-unicode.pt'))
+    // In columns: the longest names have 11, wide characters take two, marks over letters none.
+    for (const [name, spaces] of [
+      ['größe', 6],
+      ['重み', 7],
+      ['🔥', 9],
+      ['cafe\u0301', 7],
+      ['constructor', 0],
+    ] as const) {
+      expect(stdout).toContain(`\n${name}${' '.repeat(spaces)}  int64 `)
+    }
   })
 
   test('names cannot act on the terminal', () => {

@@ -2,17 +2,18 @@
  * `torchmap inspect`: a table of the tensors, what they share, and what could not be given. Rows
  * are written as they are made, so that 100,000 of them start to appear at once.
  */
+import { isUnder, StorageBytes } from '../flavor/parts'
 import { type Checkpoint, open, type Storage, type Tensor } from '../index'
 import { printable } from '../printable'
 import type { Output } from './output'
-import { countText, cutMiddle, json, sizeText } from './text'
+import { countText, cutMiddle, json, padEnd, sizeText, widthOf } from './text'
 
 /** On a terminal longer tables show this many rows at each end. */
 const ROWS_AT_EACH_END = 100
 const GROUPS_SHOWN = 20
 const NAMES_SHOWN = 4
 const NARROWEST_NAME = 16
-/** Characters of a value of the metadata. */
+/** Columns of a value of the metadata. */
 const METADATA_SHOWN = 60
 
 export interface InspectOptions {
@@ -46,14 +47,22 @@ interface Summary {
   storageBytes: number
   /** Names of the tensors over one storage, where there are several. */
   shared: { storage: Storage; names: string[] }[]
+  /** What no part that only training needs has. */
+  inference: { tensors: number; bytes: number }
 }
 
-function summarize({ tensors }: Checkpoint): Summary {
+function summarize({ tensors, training }: Checkpoint): Summary {
   const names = new Map<Storage, string[]>()
   let elements = 0
   let bytes = 0
   let storageBytes = 0
+  let kept = 0
+  const keptStorages = new StorageBytes()
   for (const [name, tensor] of tensors) {
+    if (!training.some(({ path }) => isUnder(path, name))) {
+      ++kept
+      keptStorages.add(tensor)
+    }
     elements += tensor.size
     bytes += tensor.byteLength
     const own = tensor.storage
@@ -72,15 +81,17 @@ function summarize({ tensors }: Checkpoint): Summary {
   const shared = [...names]
     .filter(([storage, { length }]) => length > 1 && storage.byteLength > 0)
     .map(([storage, sharing]) => ({ storage, names: sharing }))
-  return { tensors: tensors.size, elements, bytes, storageBytes, shared }
+  const inference = { tensors: kept, bytes: keptStorages.bytes }
+  return { tensors: tensors.size, elements, bytes, storageBytes, shared, inference }
 }
 
 /** One document, a tensor on each line. */
 function* jsonLines(path: string, checkpoint: Checkpoint, summary: Summary): Generator<string> {
-  const { format, era, byteOrder, size } = checkpoint
+  const { format, era, byteOrder, size, flavor, producer, training } = checkpoint
   const metadata = checkpoint.metadata && Object.fromEntries(checkpoint.metadata)
-  const { shared, ...totals } = summary
-  const head = json({ file: path, format, era, byteOrder, size, metadata, totals })
+  const { shared, inference, ...totals } = summary
+  const origin = { flavor, producer, training, inference, metadata }
+  const head = json({ file: path, format, era, byteOrder, size, ...origin, totals })
   yield `${head.slice(0, -1)},\n"tensors":[`
   let separator = '\n'
   for (const tensor of checkpoint.tensors.values()) {
@@ -111,6 +122,7 @@ function* textLines(
   const sizes = `${sizeText(size)} (${countText(size)} bytes)`
   const writer = era === '' ? '' : `torch ${era}, `
   yield `${format}, ${writer}${byteOrder}-endian, ${sizes}\n`
+  yield `flavor: ${flavorText(checkpoint)}\n`
   for (const [key, value] of metadata ?? []) {
     yield faint(`  ${printable(key)}: ${cutMiddle(printable(value), METADATA_SHOWN)}\n`)
   }
@@ -123,6 +135,7 @@ function* textLines(
   yield `${countText(summary.tensors)} tensors, ${countText(summary.elements)} elements, ` +
     `${sizeText(summary.bytes)} in ${sizeText(summary.storageBytes)} of storages\n`
 
+  yield* trainingLines(checkpoint, summary, { bold, faint })
   if (summary.shared.length > 0) {
     yield `\n${bold('Shared storages')}\n`
     const shown = all ? summary.shared : summary.shared.slice(0, GROUPS_SHOWN)
@@ -142,6 +155,35 @@ function* textLines(
       yield `  ${printable(name)}: ${printable(message)} (${code})\n`
     }
   }
+}
+
+/** `lightning, written by pytorch-lightning 2.6.6` */
+function flavorText({ flavor, producer: { framework } }: Checkpoint): string {
+  if (framework === undefined || (framework.version === undefined && framework.name === flavor))
+    return flavor
+  const { name, version } = framework
+  return `${flavor}, written by ${name}${version === undefined ? '' : ` ${printable(version)}`}`
+}
+
+function* trainingLines(
+  { training }: Checkpoint,
+  { inference }: Summary,
+  { bold, faint }: Pick<Painting, 'bold' | 'faint'>,
+): Generator<string> {
+  if (training.length === 0) return
+  yield `\n${bold('Training only')}\n`
+  const width = Math.max(...training.map(({ kind }) => kind.length))
+  for (const { kind, path, tensors, bytes } of training) {
+    const count = tensors === 0 ? '' : faint(`  ${tensorsText(tensors)}`)
+    const place = path === '' ? '(all of it)' : printable(path)
+    yield `  ${sizeText(bytes).padStart(10)}  ${kind.padEnd(width)}  ${place}${count}\n`
+  }
+  const left = `remain for inference: ${tensorsText(inference.tensors)}`
+  yield `  ${sizeText(inference.bytes).padStart(10)}  of storages ${left}\n`
+}
+
+function tensorsText(count: number): string {
+  return `${countText(count)} tensor${count === 1 ? '' : 's'}`
 }
 
 interface Painting {
@@ -166,7 +208,7 @@ function* table(
   for (const tensor of tensors.values()) {
     if (!isShown(position++)) continue
     for (const [column, cell] of cells(tensor).entries()) {
-      widths[column] = Math.max(widths[column]!, cell.length)
+      widths[column] = Math.max(widths[column]!, widthOf(cell))
     }
   }
   // The name gives way first: the other columns and the gaps between them stay.
@@ -176,7 +218,7 @@ function* table(
 
   const line = (row: string[]) =>
     [
-      cutMiddle(row[0]!, widths[0]!).padEnd(widths[0]!),
+      padEnd(cutMiddle(row[0]!, widths[0]!), widths[0]!),
       row[1]!.padEnd(widths[1]!),
       row[2]!.padEnd(widths[2]!),
       row[3]!.padStart(widths[3]!),

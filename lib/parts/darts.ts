@@ -76,6 +76,10 @@ class DartsModel extends SeveralFiles {
     return this.#wrapper.root
   }
 
+  override get outline(): unknown {
+    return this.#wrapper.outline
+  }
+
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor> {
     return (this.#checkpoint ?? this.#wrapper).stateDict(from)
   }

@@ -22,8 +22,6 @@ export abstract class SeveralFiles implements Content {
   /** The directory or index; nothing for parts given one by one. */
   readonly path: string | undefined
   readonly identity: FileIdentity | undefined = undefined
-  /** That of the parts, if there is any, stays with them. */
-  readonly metadata: ReadonlyMap<string, string> | undefined = undefined
   readonly isMapped: boolean
   #closed = false
 
@@ -36,6 +34,15 @@ export abstract class SeveralFiles implements Content {
 
   /** Closes the files. */
   protected abstract release(): void
+
+  /** That of the parts, if there is any, stays with them. */
+  get metadata(): ReadonlyMap<string, string> | undefined {
+    return undefined
+  }
+
+  get outline(): unknown {
+    return this.root
+  }
 
   get size(): number {
     return this.parts.reduce((sum, part) => sum + sizeOf(part), 0)

@@ -35,6 +35,26 @@ abstract class Split extends SeveralFiles {
     return eras.size === 1 ? [...eras][0]! : ''
   }
 
+  /** That of the first part: all have one writer. */
+  override get outline(): unknown {
+    return this.#first?.outline
+  }
+
+  /** That of the first part: writers give all parts the same. */
+  override get metadata(): ReadonlyMap<string, string> | undefined {
+    return this.#first?.metadata
+  }
+
+  /** Nothing where it cannot be opened. */
+  get #first(): FileContent | undefined {
+    try {
+      return this.parts[0]?.content
+    } catch (error) {
+      if (isCheckpointError(error)) return undefined
+      throw error
+    }
+  }
+
   /** The dicts of all parts in one, or where they are something else, a list of them. */
   get root(): unknown {
     if (this.#root === undefined) {

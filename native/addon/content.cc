@@ -40,7 +40,9 @@ Napi::Value make_tape(const Napi::CallbackInfo& info) {
     return failure(info.Env(), status);
   }
   const NewRows rows(checkpoint);
-  auto made = torchmap::make_tape(checkpoint.interpreter(), checkpoint.root());
+  const bool outline = info[1].ToBoolean();
+  auto made = outline ? torchmap::make_outline(checkpoint.interpreter(), checkpoint.root())
+                      : torchmap::make_tape(checkpoint.interpreter(), checkpoint.root());
   if (!made.ok()) return failure(info.Env(), made.status());
   Napi::Object result = tape(info.Env(), *made);
   rows.add_to(result);

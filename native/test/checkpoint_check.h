@@ -23,6 +23,8 @@ class CheckpointCheck {
     (void)state_dict(checkpoint_.interpreter(), checkpoint_.root(), std::nullopt, names);
     auto tape = make_tape(checkpoint_.interpreter(), checkpoint_.root());
     if (tape.ok()) problem_ = problem_of(*tape, catalog_);
+    auto outline = make_outline(checkpoint_.interpreter(), checkpoint_.root());
+    if (outline.ok() && problem_.empty()) problem_ = problem_of(*outline, catalog_);
     for (size_t i = 0; i < catalog_.tensors.size() && i < kMost; ++i) tensor(catalog_.tensors[i]);
     for (uint32_t i = 0; i < catalog_.storages.size() && i < kMost; ++i) {
       for (std::byte byte : bytes_of(i)) sum_ += std::to_integer<uint32_t>(byte);

@@ -168,12 +168,13 @@ class Printed {
 };
 
 // What the tape of a checkpoint holds.
-std::string taped(const std::string& value) {
+std::string taped(const std::string& value,
+                  Result<Tape> (*make)(Interpreter&, NodeId) = make_tape) {
   OpenedCheckpoint checkpoint(archive_of(value));
   if (!checkpoint.ok()) {
     return std::string(code_name(checkpoint.failure().code)) + " " + checkpoint.failure().message;
   }
-  auto tape = make_tape(checkpoint->interpreter(), checkpoint->root());
+  auto tape = make(checkpoint->interpreter(), checkpoint->root());
   if (!tape.ok()) return std::string(code_name(tape.status().code()));
   const std::string problem = problem_of(*tape, checkpoint->catalog());
   return problem.empty() ? Printed(*tape).text : problem;
@@ -379,6 +380,28 @@ TEST(tape_shared_and_cyclic_values) {
   // The outer list: three times the same number.
   EXPECT_EQ(tape->words[2], tape->words[3]);
   EXPECT_EQ(tape->words[3], tape->words[4]);
+}
+
+TEST(outlines) {
+  const auto outlined = [](const std::string& value) { return taped(value, make_outline); };
+  EXPECT_EQ(outlined(dict({text("a"), list({integer(1), list({list({none()})})})})),
+            "{'a': [1, [[]]]}");
+  // Attributes and arguments are as far down as their object; at the bottom it has neither.
+  const std::string object = build(call("m x", {integer(1)}), dict({text("k"), list({none()})}));
+  EXPECT_EQ(outlined(list({list({object})})), "[[m.x [1] state[{'k': []}]]]");
+  EXPECT_EQ(outlined(list({list({list({object})})})), "[[[m.x ]]]");
+  EXPECT_EQ(outlined(list({bytes("ab"), text("ab")})), "[b'', 'ab']");
+  EXPECT_EQ(outlined(numpy_array(numpy_dtype("S2", "|"), integers({1}), bytes("ab"))),
+            "array |S2(1,)");
+  // Of many tensors the first ones, of what is between them all.
+  std::string entries;
+  for (uint32_t i = 0; i < 2 * kOutlineTensors; ++i) {
+    entries += text("t" + std::to_string(i)) + small_tensor() + "s";
+  }
+  const std::string many = outlined("}" + entries + text("last") + integer(7) + "s");
+  EXPECT_TRUE(many.find("'t63': tensor 63, 'last': 7}") != std::string::npos);
+  const std::string items = "](" + repeat(integer(5), kOutlineItems + 1) + "e";
+  EXPECT_EQ(outlined(items), "[" + repeat("5, ", kOutlineItems - 1) + "5]");
 }
 
 TEST(tape_of_laughs) {

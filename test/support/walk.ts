@@ -83,5 +83,11 @@ export function walk(checkpoint: Checkpoint): Set<string> {
   outcomes.add(outcomeOf(() => walkRoot(checkpoint.root)))
   outcomes.add(outcomeOf(() => inspect(checkpoint.root)))
   outcomes.add(outcomeOf(() => checkpoint.stateDict().size))
+  outcomes.add(outcomeOf(() => checkpoint.flavor))
+  outcomes.add(
+    outcomeOf(() => {
+      for (const { path } of checkpoint.training) checkpoint.stateDict({ from: path })
+    }),
+  )
   return outcomes
 }

@@ -53,9 +53,10 @@ std::string hexadecimal(std::string_view bytes) {
 
 class TapeWriter {
  public:
-  explicit TapeWriter(Interpreter& interpreter)
+  TapeWriter(Interpreter& interpreter, bool outline)
       : interpreter_(interpreter),
         pool_(interpreter.pool()),
+        outline_(outline),
         allowance_(std::min<uint64_t>(
             UINT32_MAX / 2,
             work_allowance(interpreter.limits(), pool_.nodes.size() + pool_.words.size()))),
@@ -64,9 +65,10 @@ class TapeWriter {
         global_strings_(pool_.globals.size()) {}
 
   Result<Tape> write(NodeId root) {
-    tape_.root = number(root);
+    tape_.root = number(root, 0);
     // Values are written in the order they were numbered, and writing one numbers its children.
     for (size_t next = 0; next < order_.size(); ++next) {
+      depth_ = depths_[next];
       TRY(value(order_[next]));
       const uint64_t bytes = tape_.bytes.size() + tape_.text.size();
       if (tape_.words.size() > allowance_ || bytes > text_allowance_) {
@@ -79,12 +81,13 @@ class TapeWriter {
 
  private:
   // The number of a node's value, given when it is first referred to.
-  uint32_t number(NodeId id) {
+  uint32_t number(NodeId id, uint32_t depth) {
     (void)interpreter_.resolve(id);  // a failure leaves an object
     id = pool_.target(id);
     if (id >= numbers_.size()) numbers_.resize(pool_.nodes.size(), 0);
     if (numbers_[id] == 0) {
       order_.push_back(id);
+      depths_.push_back(static_cast<uint8_t>(depth));
       numbers_[id] = static_cast<uint32_t>(order_.size());
     }
     return numbers_[id] - 1;
@@ -100,15 +103,28 @@ class TapeWriter {
     return static_cast<uint32_t>(tape_.text_ends.size() - 1);
   }
   void raw(std::string_view bytes) {
+    if (outline_) bytes = {};
     put(static_cast<uint32_t>(tape_.bytes.size()));
     put(static_cast<uint32_t>(bytes.size()));
     tape_.bytes += bytes;
   }
   void real(double value) { tape_.reals.push_back(value); }
-  void items(const std::vector<uint32_t>& nodes) {
+  void items(std::vector<uint32_t> nodes) {
+    if (outline_) shorten(nodes, 1);
     put(static_cast<uint32_t>(nodes.size()));
-    for (NodeId node : nodes) put(number(node));
+    for (NodeId node : nodes) put(number(node, depth_ + 1));
   }
+  void entries(std::vector<uint32_t> pairs) {
+    if (outline_) shorten(pairs, 2);
+    put(static_cast<uint32_t>(pairs.size() / 2));
+    for (NodeId node : pairs) put(number(node, depth_ + 1));
+  }
+  bool is_bottom() const { return outline_ && depth_ >= kOutlineDepth; }
+  bool is_tensor(NodeId id) const {
+    const Node& node = pool_[pool_.target(id)];
+    return node.tag == Tag::kForeign && static_cast<Foreign>(node.flags) == Foreign::kTensor;
+  }
+  void shorten(std::vector<uint32_t>& nodes, size_t width);
 
   Status value(NodeId id);
   void call(NodeId id);
@@ -132,13 +148,30 @@ class TapeWriter {
   Interpreter& interpreter_;
   Pool& pool_;
   Tape tape_;
+  const bool outline_;
   const uint64_t allowance_;       // words: values that share an argument write it anew each
   const uint64_t text_allowance_;  // bytes, and units of text
   std::vector<std::pair<uint32_t, uint32_t>>
       global_strings_;  // module, name; name 0 is not yet written
   std::vector<NodeId> order_;
+  std::vector<uint8_t> depths_;  // of each in `order_`, below the root; unused but in outlines
   std::vector<uint32_t> numbers_;
+  uint32_t depth_ = 0;  // of the value that is being written
 };
+
+// Leaves what an outline has of the contents: groups of `width` nodes, whose last one is the value.
+void TapeWriter::shorten(std::vector<uint32_t>& nodes, size_t width) {
+  size_t kept = 0;
+  uint32_t tensors = 0, others = 0;
+  const size_t count = is_bottom() ? 0 : nodes.size();
+  for (size_t at = 0; at + width <= count; at += width) {
+    const NodeId last = nodes[at + width - 1];
+    (void)interpreter_.resolve(last);
+    if (is_tensor(last) ? ++tensors > kOutlineTensors : ++others > kOutlineItems) continue;
+    for (size_t i = 0; i < width; ++i) nodes[kept++] = nodes[at + i];
+  }
+  nodes.resize(kept);
+}
 
 Status TapeWriter::value(NodeId id) {
   const Node node = pool_[id];
@@ -232,22 +265,24 @@ void TapeWriter::mapping(NodeId id) {
     pairs.push_back(entry);
   });
   put(kDict);
-  put(static_cast<uint32_t>(pairs.size() / 2));
-  for (NodeId node : pairs) put(number(node));
+  entries(std::move(pairs));
 }
 
 void TapeWriter::object(NodeId id, uint32_t global, bool has_args, NodeId args) {
   put(kObject);
   put(global);
+  has_args = has_args && !is_bottom();
   put(has_args ? 1 : 0);
-  put(has_args ? number(args) : 0);
+  put(has_args ? number(args, depth_) : 0);
   const Extra extra = pool_.extra(id);
-  items(pool_.list(extra.states));
+  std::vector<uint32_t> states = pool_.list(extra.states);
+  if (is_bottom()) states.clear();
+  put(static_cast<uint32_t>(states.size()));
+  for (NodeId state : states) put(number(state, depth_));
   items(pool_.list(extra.items));
-  const std::vector<uint32_t> entries = pool_.list(extra.entries);
-  put(static_cast<uint32_t>(entries.size() / 2));
-  for (NodeId node : entries) put(number(node));
-  put(extra.kwargs == 0 ? 0 : number(extra.kwargs) + 1);
+  entries(pool_.list(extra.entries));
+  const bool has_kwargs = extra.kwargs != 0 && !is_bottom();
+  put(has_kwargs ? number(extra.kwargs, depth_) + 1 : 0);
 }
 
 void TapeWriter::call(NodeId id) {
@@ -267,9 +302,9 @@ void TapeWriter::call(NodeId id) {
     const std::vector<uint32_t> later = pool_.list(pool_.extra(id).items);
     all.insert(all.end(), later.begin(), later.end());
     put(meaning == Meaning::kSet ? kSet : kList);
-    return items(all);
+    return items(std::move(all));
   }
-  object(id, number(node.a), true, node.b);
+  object(id, number(node.a, depth_), true, node.b);
 }
 
 void TapeWriter::array(const NdArray& row) {
@@ -280,7 +315,7 @@ void TapeWriter::array(const NdArray& row) {
   for (int64_t size : row.shape) put64(static_cast<uint64_t>(size));
   put(row.fortran ? 1 : 0);
   raw(row.tensor == kNoIndex ? row.bytes : std::string_view());
-  put(row.objects == 0 ? 0 : number(row.objects) + 1);
+  put(row.objects == 0 ? 0 : number(row.objects, depth_ + 1) + 1);
 }
 
 void TapeWriter::foreign(NodeId id) {
@@ -310,7 +345,11 @@ void TapeWriter::foreign(NodeId id) {
 }  // namespace
 
 Result<Tape> make_tape(Interpreter& interpreter, NodeId root) {
-  return TapeWriter(interpreter).write(root);
+  return TapeWriter(interpreter, false).write(root);
+}
+
+Result<Tape> make_outline(Interpreter& interpreter, NodeId root) {
+  return TapeWriter(interpreter, true).write(root);
 }
 
 }  // namespace torchmap

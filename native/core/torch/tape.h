@@ -41,4 +41,13 @@ struct Tape {
 // Values that cannot be resolved become plain objects: the walk has reported them.
 Result<Tape> make_tape(Interpreter& interpreter, NodeId root);
 
+// The upper levels of the same, for what a checkpoint is rather than what is in it. Lists and dicts
+// kOutlineDepth levels down are empty, others have at most kOutlineTensors tensors and
+// kOutlineItems other values; byte strings and arrays have no bytes, objects kOutlineDepth levels
+// down their class only. Arguments and attributes are as far down as the object they belong to.
+inline constexpr uint32_t kOutlineDepth = 3;
+inline constexpr uint32_t kOutlineTensors = 64;
+inline constexpr uint32_t kOutlineItems = 4096;
+Result<Tape> make_outline(Interpreter& interpreter, NodeId root);
+
 }  // namespace torchmap
