@@ -111,6 +111,7 @@ export class Checkpoint {
     this.#session.checkOpen()
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
+      this.#session.readCode()
       const { names, named, tables } = this.#session.unwrap(
         binding.stateDict(this.#session.handle, from),
       )

@@ -5,7 +5,8 @@
 import { binding, type Handle, type Opened, type Outcome } from './binding'
 import { Catalog } from './catalog'
 import type { TensorData } from './dtype'
-import { errorFrom, LimitError, StateError } from './errors'
+import { errorFrom, isCheckpointError, LimitError, StateError } from './errors'
+import { inflate } from './inflate'
 import type { Limits } from './limits'
 import { Storages } from './storage'
 
@@ -22,6 +23,8 @@ export class Session {
   /** Elements by tensor row, so that one tensor under two names gives one array. */
   readonly data = new Map<number, TensorData>()
   #closed = false
+  /** Whether what the code of a TorchScript archive says of its tensors is still to be read. */
+  #hasCode: boolean
 
   constructor(opened: Opened, source: string | Uint8Array, limits: Limits) {
     this.handle = opened.handle
@@ -30,6 +33,7 @@ export class Session {
     this.path = typeof source === 'string' ? source : undefined
     this.source = typeof source === 'string' ? undefined : source
     this.isMapped = opened.mapped
+    this.#hasCode = opened.format === 'torchscript'
     this.storages = new Storages(this)
   }
 
@@ -58,6 +62,30 @@ export class Session {
       { path: this.path },
       { limitName: 'copyBytes', limit, actual: bytes },
     )
+  }
+
+  /**
+   * Reads which tensors of a TorchScript module are parameters and which are buffers, at first use:
+   * the records that say it are deflated, and many users never ask. A record that does not inflate
+   * says nothing.
+   *
+   * @throws {@link StateError} `CLOSED`, `FILE_CHANGED`
+   */
+  readCode(): void {
+    if (!this.#hasCode) return
+    this.checkOpen()
+    const { records } = this.unwrap(binding.scriptCode(this.handle))
+    const inflated: { name: string; bytes: Uint8Array }[] = []
+    for (const { name, deflated, bytes } of records) {
+      try {
+        const options = { exactly: true, limit: this.limits.inflatedBytes, place: {} }
+        inflated.push({ name, bytes: inflate(new Uint8Array(deflated), bytes, options) })
+      } catch (error) {
+        if (!isCheckpointError(error)) throw error
+      }
+    }
+    this.catalog.update(this.unwrap(binding.classify(this.handle, inflated)).tables)
+    this.#hasCode = false
   }
 
   /** What a native call gave; throws what it failed with. */

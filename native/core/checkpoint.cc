@@ -16,12 +16,6 @@ Status not_a_checkpoint(const std::string& what) {
   return Status(Code::kNotACheckpoint, "the file is " + what);
 }
 
-// Persistent ids have no meaning in a plain pickle.
-class NoIds final : public PersistentIds {
- public:
-  Result<Persistent> resolve(Interpreter&, NodeId) override { return Persistent{}; }
-};
-
 }  // namespace
 
 std::string_view format_name(Format format) {
@@ -42,6 +36,11 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {
   TRY_ASSIGN(const ByteSpan head, source_->view(0, std::min(kHeadBytes, source_->size())));
   const std::string_view text = as_text(head);
+  if (text.size() >= 8 && text.substr(4, 4) == "PTMF") {
+    return Status(Code::kUnsupportedFormat,
+                  "the file is " + describe_foreign(head, source_->size()))
+        .about("flatbuffer");
+  }
   if (text.starts_with("PK\x03\x04") || text.starts_with("PK\x05\x06"))
     return ZipReader(*this, options, inflated).read();
   if (looks_like_tar(head)) return TarReader(*this, options).read();
@@ -67,23 +66,27 @@ Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head) {
   if (is_legacy_magic(*pool_, first->root)) return LegacyReader(*this, options).read(stream);
   format_ = Format::kPickle;
   era_ = "of any version";
-  return finish(options, first->root, std::make_unique<NoIds>());
+  return finish(options, first->root, std::make_unique<NoPersistentIds>());
+}
+
+Status Checkpoint::check_globals(const OpenOptions& options, const Pool& pool) {
+  if (!options.strict_globals) return {};
+  for (const GlobalName& global : pool.globals) {
+    if (classify_global(global.module, global.name).kind != GlobalKind::kUnknown) continue;
+    const std::string name = std::string(global.module) + "." + std::string(global.name);
+    return Status(Code::kUnsafeGlobal, "the pickle names '" + name +
+                                           "', which is not among the globals this reader knows")
+        .at(global.offset)
+        .about(name);
+  }
+  return {};
 }
 
 Status Checkpoint::finish(const OpenOptions& options, NodeId root,
                           std::unique_ptr<PersistentIds> ids) {
   root_ = root;
   ids_ = std::move(ids);
-  if (options.strict_globals) {
-    for (const GlobalName& global : pool_->globals) {
-      if (classify_global(global.module, global.name).kind != GlobalKind::kUnknown) continue;
-      const std::string name = std::string(global.module) + "." + std::string(global.name);
-      return Status(Code::kUnsafeGlobal, "the pickle names '" + name +
-                                             "', which is not among the globals this reader knows")
-          .at(global.offset)
-          .about(name);
-    }
-  }
+  TRY(check_globals(options, *pool_));
   interpreter_ = std::make_unique<Interpreter>(*pool_, catalog_, *ids_, options.limits);
   interpreter_->set_nested_loader(
       [this, limits = options.limits](std::string_view bytes) -> Result<Storage> {

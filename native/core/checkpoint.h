@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "core/archive/zip.h"
+#include "core/format/script_code.h"
 #include "core/pickle/decoder.h"
 #include "core/torch/walk.h"
 
@@ -26,12 +27,6 @@ struct OpenOptions {
   Limits limits;
   bool strict_globals = false;  // refuse globals this reader does not know
   const std::atomic<bool>* cancelled = nullptr;
-};
-
-// A deflated record, inflated by the caller.
-struct InflatedRecord {
-  std::string_view name;  // as in the archive
-  ByteSpan bytes;
 };
 
 class Checkpoint {
@@ -58,6 +53,10 @@ class Checkpoint {
   const Names& names() const { return names_; }
   const std::vector<Skipped>& skipped() const { return skipped_; }
 
+  // The code of a TorchScript archive, which state_dict() and kIsParameter hang on: read when they
+  // are first asked for. None for other formats.
+  ScriptCode* code() { return code_ ? &*code_ : nullptr; }
+
   // Where a storage's bytes start in the file; looks the archive's local header up at first use.
   // Only for storages placed in a record or in the file.
   Result<uint64_t> storage_offset(uint32_t storage);
@@ -65,11 +64,14 @@ class Checkpoint {
  private:
   friend class ZipReader;
   friend class LegacyReader;
+  friend class ModelJsonReader;
   friend class TarReader;
 
   explicit Checkpoint(std::shared_ptr<Source> source) : source_(std::move(source)) {}
   Status read(const OpenOptions& options, std::span<const InflatedRecord> inflated);
   Status read_stream(const OpenOptions& options, ByteSpan head);
+  // kUnsafeGlobal where the caller wants unknown globals refused.
+  static Status check_globals(const OpenOptions& options, const Pool& pool);
   // Takes what a reader decoded; names everything.
   Status finish(const OpenOptions& options, NodeId root, std::unique_ptr<PersistentIds> ids);
 
@@ -82,10 +84,20 @@ class Checkpoint {
   Catalog catalog_;
   std::unique_ptr<PersistentIds> ids_;
   std::unique_ptr<Interpreter> interpreter_;
+  std::optional<ScriptCode> code_;
+  ScriptClasses classes_;  // of model.json, which has no code
   NodeId root_ = 0;
   Names names_;
   std::vector<Skipped> skipped_;
   std::deque<std::string> kept_;  // inflated records; never moves
+
+  // constants.pkl of TorchScript: values of its own, whose tensors are rows of the same catalog.
+  struct Constants {
+    Pool pool;
+    std::unique_ptr<PersistentIds> ids;
+    std::unique_ptr<Interpreter> interpreter;
+  };
+  std::unique_ptr<Constants> constants_;
 };
 
 }  // namespace torchmap

@@ -28,6 +28,12 @@ struct Record {
   uint16_t method = 0;  // 0 stored, 8 deflated
 };
 
+// A deflated record, inflated by the caller.
+struct InflatedRecord {
+  std::string_view name;  // as in the archive
+  ByteSpan bytes;
+};
+
 class ZipArchive {
  public:
   static constexpr uint32_t kNone = 0xFFFFFFFF;

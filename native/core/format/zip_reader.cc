@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "core/format/model_json_reader.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -18,7 +19,6 @@ constexpr OtherArchive kOthers[] = {
     {"archive_format", "a torch.export archive (.pt2)"},
     {"serialized_exported_program.json", "a torch.export archive (.pt2)"},
     {".data/extern_modules", "a torch.package archive"},
-    {"model.json", "a TorchScript archive of torch 1.0 to 1.3"},
     {"config.json", "a Keras archive (.keras)"},
     {"word/document.xml", "a Word document"},
     {"xl/workbook.xml", "an Excel workbook"},
@@ -26,8 +26,8 @@ constexpr OtherArchive kOthers[] = {
 };
 
 // Finds the record of a storage; its payload's offset is looked up when the bytes are wanted.
-Status place(const ZipArchive& archive, Storage& storage) {
-  const std::string name = "data/" + std::string(storage.key);
+Status place(const ZipArchive& archive, std::string_view folder, Storage& storage) {
+  const std::string name = std::string(folder) + std::string(storage.key);
   const uint32_t index = archive.find(name);
   if (index == ZipArchive::kNone) {
     // An empty storage needs no record; old writers leave it out.
@@ -160,19 +160,34 @@ Status ZipReader::missing_pickle() {
   return Status(Code::kNotACheckpoint, std::move(message)).in("data.pkl");
 }
 
-// A frozen TorchScript module has its weights in constants.pkl, which is not read: say so.
-Status ZipReader::note_constants() {
+// TorchScript keeps apart the tensors that its code names as constants, CONSTANTS.c0 and so on: all
+// weights of a frozen module, and what tracing found in no parameter. A tuple of values, with
+// storages of their own. Source: torch/csrc/jit/serialization/export_module.cpp,
+// ScriptModuleSerializer::serialize (v2.13).
+Result<std::optional<Decoded>> ZipReader::decode_constants() {
   TRY_ASSIGN(const auto pickle, record("constants.pkl"));
-  Pool pool;
-  auto decoded = decode_pickle(*pickle, pool, {options_.limits, 0, options_.cancelled});
-  if (!decoded.ok()) return std::move(decoded).status().in("constants.pkl");
-  const Node& root = pool[decoded->root];
-  if (root.tag != Tag::kTuple || root.a == 0) return {};
-  checkpoint_.skipped_.push_back(
-      {"constants", Code::kUnsupportedFormat,
-       "constants.pkl holds " + std::to_string(root.a) +
-           " constants of a frozen TorchScript module, which are not read"});
-  return {};
+  if (!pickle) return std::optional<Decoded>();
+  checkpoint_.constants_ = std::make_unique<Checkpoint::Constants>();
+  auto decoded = decode_pickle(*pickle, checkpoint_.constants_->pool,
+                               {options_.limits, 0, options_.cancelled});
+  if (decoded.ok()) return std::optional<Decoded>(*decoded);
+  Failure& failure = decoded.status().failure();
+  if (failure.code == Code::kTruncated) failure.code = Code::kBadPickle;
+  return std::move(decoded).status().in("constants.pkl");
+}
+
+// Names them constants.0, constants.1 ... behind the other tensors.
+Status ZipReader::name_constants(NodeId root) {
+  Checkpoint::Constants& constants = *checkpoint_.constants_;
+  constants.ids = std::make_unique<StorageIds>(
+      [&archive = *checkpoint_.archive_](Storage& storage) {
+        return place(archive, "constants/", storage);
+      },
+      checkpoint_.big_endian_);
+  constants.interpreter = std::make_unique<Interpreter>(constants.pool, checkpoint_.catalog_,
+                                                        *constants.ids, options_.limits);
+  return walk(*constants.interpreter, root, WalkMode::kEverything, checkpoint_.names_,
+              checkpoint_.skipped_, "constants");
 }
 
 std::string ZipReader::era() {
@@ -188,13 +203,22 @@ std::string ZipReader::era() {
 Status ZipReader::read() {
   TRY_ASSIGN(checkpoint_.archive_, ZipArchive::read(*checkpoint_.source_, options_.limits));
   const uint32_t index = checkpoint_.archive_->find("data.pkl");
-  if (index == ZipArchive::kNone) return missing_pickle();
+  if (index == ZipArchive::kNone) {
+    if (checkpoint_.archive_->find("model.json") != ZipArchive::kNone) {
+      TRY(read_version());
+      TRY_ASSIGN(const auto model, record("model.json"));
+      TRY_ASSIGN(const auto attributes, record("attributes.pkl"));
+      return ModelJsonReader(checkpoint_, options_).read(*model, attributes);
+    }
+    return missing_pickle();
+  }
   checkpoint_.format_ = checkpoint_.archive_->find("constants.pkl") == ZipArchive::kNone
                             ? Format::kZip
                             : Format::kTorchScript;
   TRY(read_version());
   TRY(read_byte_order());
   TRY_ASSIGN(const auto pickle, record("data.pkl"));
+  TRY_ASSIGN(const auto constants, decode_constants());
   checkpoint_.era_ = era();
 
   const Record& row = checkpoint_.archive_->records()[index];
@@ -210,11 +234,17 @@ Status ZipReader::read() {
     if (failure.code == Code::kTruncated) failure.code = Code::kBadPickle;
     return std::move(decoded).status().in(row.name);
   }
-  if (checkpoint_.format_ == Format::kTorchScript) TRY(note_constants());
   auto ids = std::make_unique<StorageIds>(
-      [&archive = *checkpoint_.archive_](Storage& storage) { return place(archive, storage); },
+      [&archive = *checkpoint_.archive_](Storage& storage) {
+        return place(archive, "data/", storage);
+      },
       checkpoint_.big_endian_);
-  return checkpoint_.finish(options_, decoded->root, std::move(ids));
+  TRY(checkpoint_.finish(options_, decoded->root, std::move(ids)));
+  if (!constants) return {};
+  TRY(Checkpoint::check_globals(options_, checkpoint_.constants_->pool));
+  TRY(name_constants(constants->root));
+  checkpoint_.code_.emplace(*checkpoint_.source_, *checkpoint_.archive_, *checkpoint_.interpreter_);
+  return {};
 }
 
 }  // namespace torchmap

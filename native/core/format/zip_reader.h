@@ -20,7 +20,8 @@ class ZipReader {
   Status read_version();
   Status read_byte_order();
   Status missing_pickle();
-  Status note_constants();
+  Result<std::optional<Decoded>> decode_constants();
+  Status name_constants(NodeId root);
   std::string era();
 
   Checkpoint& checkpoint_;
