@@ -21,7 +21,8 @@ function differs(tensor, row) {
 /** How many of the rows are equal, and whether nothing else was found. */
 function compare(file, what, found, rows) {
   const wrong = rows.filter(([name, row]) => differs(found.get(name), row))
-  for (const [name, row] of wrong) console.log(`  ${file} ${name}: ${differs(found.get(name), row)}`)
+  for (const [name, row] of wrong)
+    console.log(`  ${file} ${name}: ${differs(found.get(name), row)}`)
   const count = `${what} ${rows.length - wrong.length} of ${rows.length} equal, ${found.size} found`
   return [count, wrong.length === 0 && found.size === rows.length]
 }

@@ -87,10 +87,7 @@ export class Comparison {
   }
 
   names(checkpoint: Checkpoint, row: GoldenRow): void {
-    const wanted = [
-      ...(row.order ?? Object.keys(row.tensors)),
-      ...Object.keys(row.constants ?? {}),
-    ]
+    const wanted = [...(row.order ?? Object.keys(row.tensors)), ...Object.keys(row.constants ?? {})]
     this.expect('names', [...checkpoint.tensors.keys()], wanted)
     const skipped = checkpoint.skipped.map(({ name }) => name)
     this.expect('skipped', skipped, Object.keys(row.skipped ?? {}))

@@ -13,9 +13,9 @@ struct DataType {
 };
 // Source: caffe2/proto/caffe2.proto, TensorProto.DataType; caffe2/core/types.cc (v1.3).
 constexpr DataType kDataTypes[] = {
-    {"FLOAT", 1, DType::kFloat32},  {"INT32", 2, DType::kInt32},     {"BYTE", 3, DType::kUInt8},
-    {"BOOL", 5, DType::kBool},      {"UINT8", 6, DType::kUInt8},     {"INT8", 7, DType::kInt8},
-    {"UINT16", 8, DType::kUInt16},  {"INT16", 9, DType::kInt16},     {"INT64", 10, DType::kInt64},
+    {"FLOAT", 1, DType::kFloat32},    {"INT32", 2, DType::kInt32},     {"BYTE", 3, DType::kUInt8},
+    {"BOOL", 5, DType::kBool},        {"UINT8", 6, DType::kUInt8},     {"INT8", 7, DType::kInt8},
+    {"UINT16", 8, DType::kUInt16},    {"INT16", 9, DType::kInt16},     {"INT64", 10, DType::kInt64},
     {"FLOAT16", 12, DType::kFloat16}, {"DOUBLE", 13, DType::kFloat64},
 };
 
@@ -76,8 +76,8 @@ Result<DType> dtype_of(JsonValue row) {
     if (type.dtype == DType::kInt32) return DType::kQInt32;
     break;
   }
-  return Status(Code::kUnsupportedDtype, "data type '" + std::string(name.substr(0, 64)) +
-                                             "' of a tensor is unknown")
+  return Status(Code::kUnsupportedDtype,
+                "data type '" + std::string(name.substr(0, 64)) + "' of a tensor is unknown")
       .in(kRecord)
       .about(name.substr(0, 64));
 }
@@ -113,9 +113,9 @@ Result<uint32_t> ModelJsonReader::storage(JsonValue row, std::string_view key, D
   if (!fresh) return entry->second;
   const Record& record = archive.records()[index];
   if ((record.flags & 1) != 0 || (record.method != 0 && record.method != 8)) {
-    return Status(Code::kUnsupportedCompression,
-                  "record '" + std::string(record.name) + "' is encrypted or compressed in a way " +
-                      "that is not read")
+    return Status(Code::kUnsupportedCompression, "record '" + std::string(record.name) +
+                                                     "' is encrypted or compressed in a way " +
+                                                     "that is not read")
         .in(record.name)
         .about("compression");
   }
@@ -292,8 +292,8 @@ Result<NodeId> ModelJsonReader::open_module(JsonValue def, Pending& pending) {
   pending.global = static_cast<uint32_t>(pool_.globals.size());
   pool_.globals.push_back({"__torch__", pool_.keep(std::string(text_of(def, "name"))), 0});
   const NodeId type = pool_.add(Node::words(Tag::kGlobal, pending.global, 0, 0));
-  pending.object = pool_.add(Node::words(Tag::kCall, type, Pool::kEmptyTuple, 0,
-                                         static_cast<uint8_t>(CallKind::kNewObj)));
+  pending.object = pool_.add(
+      Node::words(Tag::kCall, type, Pool::kEmptyTuple, 0, static_cast<uint8_t>(CallKind::kNewObj)));
   pending.type.is_module = true;
   TRY(add_state(def, pending));
   TRY(add_parameters(def, pending));
@@ -309,8 +309,7 @@ void ModelJsonReader::close_module(Pending& pending) {
   classes_.add(pending.global, std::move(pending.type));
   if (pending.has_state && pending.entries.count == 0) return;
   const Items& items = pending.entries;
-  const uint32_t dict =
-      pool_.add(Node::words(Tag::kDict, items.count, items.first, items.last));
+  const uint32_t dict = pool_.add(Node::words(Tag::kDict, items.count, items.first, items.last));
   pool_.append(pool_.make_extra(pending.object).states, &dict, 1);
 }
 
@@ -351,8 +350,7 @@ Status ModelJsonReader::read(ByteSpan model, std::optional<ByteSpan> attributes)
   {
     // Only to make tensors: the one that interprets needs to see the whole pool.
     Interpreter maker(pool_, checkpoint_.catalog_, *checkpoint_.ids_, options_.limits);
-    TRY(each_of(root, "tensors",
-                [&](JsonValue row) { return read_tensor(row, maker); }));
+    TRY(each_of(root, "tensors", [&](JsonValue row) { return read_tensor(row, maker); }));
   }
   const auto version = integer(root.get("protoVersion"));
   if (attributes) TRY(read_attributes(*attributes, version.value_or(0)));

@@ -52,8 +52,8 @@ class ModelJsonReader {
   Checkpoint& checkpoint_;
   const OpenOptions& options_;
   Pool& pool_;
-  std::vector<NodeId> tensors_;     // by tensor id
-  std::vector<NodeId> attributes_;  // by attribute id
+  std::vector<NodeId> tensors_;            // by tensor id
+  std::vector<NodeId> attributes_;         // by attribute id
   std::map<uint32_t, uint32_t> storages_;  // record of the archive -> storage
   ScriptClasses classes_;
 };

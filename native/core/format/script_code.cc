@@ -69,10 +69,11 @@ Status ScriptCode::find_records() {
     }
     const torchmap::Record& row = archive_.records()[index];
     entry->second = SIZE_MAX;
-    if (row.size > left) continue;
+    const uint64_t most = std::max(row.size, row.stored_size);
+    if (most > left) continue;
     auto payload = archive_.payload(source_, index);
     if (!payload.ok()) continue;
-    left -= row.size;
+    left -= most;
     entry->second = records_.size();
     records_.push_back({row.name, *payload, row.size, row.method == 8, {global}});
   }

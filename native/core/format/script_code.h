@@ -28,8 +28,8 @@ class ScriptCode {
     bool deflated = false;
     std::vector<uint32_t> globals;  // classes to look for in it
   };
-  // The records that are needed. A record that is not there or cannot be read is left out: then
-  // objects of its classes are taken as they are. kLimitWork.
+  // The records that are needed, `inflated_bytes` of them at most. A record that is not there or
+  // cannot be read is left out: then objects of its classes are taken as they are. kLimitWork.
   Result<std::span<const Record>> records();
 
   // Reads the records, deflated ones from `inflated`, where those that are missing or of another

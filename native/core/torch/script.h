@@ -21,7 +21,7 @@
 namespace torchmap {
 
 struct ScriptClass {
-  bool is_module = false;                       // else a plain class, which has no state dict
+  bool is_module = false;                        // else a plain class, which has no state dict
   std::vector<std::string> parameters, buffers;  // sorted
 
   bool has_parameter(std::string_view name) const;
