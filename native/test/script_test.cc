@@ -125,7 +125,15 @@ TEST(script_lists_that_are_none_hide_their_class_only) {
   EXPECT_EQ(classes_of("class A(Module):\n    __parameters__ = [\"a\", ]\n"), "A!");
 }
 
-TEST(script_state_dict) { EXPECT_EQ(weights(Script().bytes()), "weight* mean sub.weight*"); }
+TEST(script_state_dict) {
+  EXPECT_EQ(weights(Script().bytes()), "weight* mean sub.weight*");
+  // As in torch, a list that is not there is empty.
+  Script script;
+  script.records[0].second = "class Net(Module):\n  __parameters__ = [\"weight\", ]\n";
+  EXPECT_EQ(weights(script.bytes()), "weight* sub.weight*");
+  script.records[0].second = "class Net(Module):\n  __buffers__ = [\"mean\", ]\n";
+  EXPECT_EQ(weights(script.bytes()), "mean sub.weight*");
+}
 
 TEST(script_without_its_code_has_all_tensors) {
   Script script;
