@@ -271,6 +271,22 @@ export interface Binding {
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
 
+  /**
+   * The deflated records of a TorchScript archive's code that say which tensors are parameters and
+   * buffers; none for other formats.
+   */
+  scriptCode(
+    handle: Handle,
+  ): Outcome<{ records: { name: string; deflated: ArrayBuffer; bytes: number }[] }>
+  /**
+   * Reads that code, with the deflated records as far as they could be inflated; what is said of
+   * parameters and buffers counts from here on.
+   */
+  classify(
+    handle: Handle,
+    inflated: { name: string; bytes: Uint8Array }[],
+  ): Outcome<{ tables: NativeTables }>
+
   /** The root, or an outline of it: its upper levels only, see native/core/torch/tape.h. */
   tape(handle: Handle, isOutline: boolean): Outcome<NativeTape>
   /** `tables` as in {@link NativeTape}. */

@@ -62,6 +62,7 @@ export class FileContent implements Content {
   stateDict(from: string | undefined): TensorMap {
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
+      this.#session.readCode()
       const { names, named, tables } = this.#session.unwrap(
         binding.stateDict(this.#session.handle, from),
       )

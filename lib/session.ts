@@ -6,7 +6,8 @@
 import { binding, type Handle, type Opened, type Outcome } from './binding'
 import { Catalog } from './catalog'
 import type { TensorData } from './dtype'
-import { errorFrom, LimitError, StateError } from './errors'
+import { errorFrom, isCheckpointError, LimitError, StateError } from './errors'
+import { inflate } from './inflate'
 import type { Limits } from './limits'
 import { FileStorages, type Storages } from './storage'
 
@@ -52,6 +53,13 @@ export abstract class Session {
     )
   }
 
+  /**
+   * Reads what the code of a TorchScript archive says of its tensors, at first use.
+   *
+   * @throws {@link StateError} `CLOSED`, `FILE_CHANGED`
+   */
+  readCode(): void {}
+
   close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -71,6 +79,8 @@ export class FileSession extends Session {
   readonly source: Uint8Array | undefined
   readonly isMapped: boolean
   readonly storages: FileStorages
+  /** Whether what the code of a TorchScript archive says of its tensors is still to be read. */
+  #hasCode: boolean
 
   constructor(opened: Opened, source: string | Uint8Array, limits: Limits) {
     super(typeof source === 'string' ? source : undefined, limits)
@@ -78,7 +88,29 @@ export class FileSession extends Session {
     this.catalog = new Catalog(opened)
     this.source = typeof source === 'string' ? undefined : source
     this.isMapped = opened.mapped
+    this.#hasCode = opened.format === 'torchscript'
     this.storages = new FileStorages(this)
+  }
+
+  /**
+   * Which tensors of a TorchScript module are parameters and which are buffers: the records that
+   * say it are deflated, and many users never ask. A record that does not inflate says nothing.
+   */
+  override readCode(): void {
+    if (!this.#hasCode) return
+    this.checkOpen()
+    const { records } = this.unwrap(binding.scriptCode(this.handle))
+    const inflated: { name: string; bytes: Uint8Array }[] = []
+    for (const { name, deflated, bytes } of records) {
+      try {
+        const options = { exactly: true, limit: this.limits.inflatedBytes, place: {} }
+        inflated.push({ name, bytes: inflate(new Uint8Array(deflated), bytes, options) })
+      } catch (error) {
+        if (!isCheckpointError(error)) throw error
+      }
+    }
+    this.catalog.update(this.unwrap(binding.classify(this.handle, inflated)).tables)
+    this.#hasCode = false
   }
 
   /** What a native call gave; throws what it failed with. */

@@ -100,8 +100,14 @@ export class Tensor {
     return this.#has(TensorFlag.requiresGrad)
   }
 
-  /** Whether it was saved as an `nn.Parameter`. */
+  /**
+   * Whether it was saved as an `nn.Parameter`. In a TorchScript archive the code says so, which is
+   * read when this or `stateDict()` is first asked for.
+   *
+   * @throws {@link StateError} `CLOSED`, `FILE_CHANGED` when that is too late
+   */
   get isParameter(): boolean {
+    this.#session.readCode()
     return this.#has(TensorFlag.isParameter)
   }
 

@@ -1,6 +1,6 @@
 // compare.mjs FOLDER...: opens every file of a folder that holds a manifest.json (test/fixtures/README.md; such as
-// test/fixtures/resnet18.py writes) and compares names, dtypes, shapes, strides, offsets and bytes with what torch read.
-// Needs a build. Exits with 1 when anything differs.
+// test/fixtures/resnet18.py and nets.py write) and compares names, dtypes, shapes, strides, offsets and bytes with what
+// torch read, and which tensors of a TorchScript module are parameters. Needs a build. Exits with 1 when anything differs.
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -18,23 +18,34 @@ function differs(tensor, row) {
   return Object.keys(found).find((key) => JSON.stringify(found[key]) !== JSON.stringify(row[key]))
 }
 
+/** How many of the rows are equal, and whether nothing else was found. */
+function compare(file, what, found, rows) {
+  const wrong = rows.filter(([name, row]) => differs(found.get(name), row))
+  for (const [name, row] of wrong)
+    console.log(`  ${file} ${name}: ${differs(found.get(name), row)}`)
+  const count = `${what} ${rows.length - wrong.length} of ${rows.length} equal, ${found.size} found`
+  return [count, wrong.length === 0 && found.size === rows.length]
+}
+
 let failed = false
 for (const folder of process.argv.slice(2)) {
   const { torch, files } = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'))
-  for (const { file, tensors, state_dict } of files) {
+  for (const { file, tensors, constants, state_dict, parameters } of files) {
     const checkpoint = openSync(join(folder, file))
-    const wanted = { tensors: Object.entries(tensors), stateDict: [] }
-    for (const [name, source] of Object.entries(state_dict ?? {}))
-      wanted.stateDict.push([name, tensors[source]])
-    const counts = Object.entries(wanted).map(([what, rows]) => {
-      const found = what === 'tensors' ? checkpoint.tensors : checkpoint.stateDict()
-      const wrong = rows.filter(([name, row]) => differs(found.get(name), row))
-      for (const [name, row] of wrong)
-        console.log(`  ${file} ${name}: ${differs(found.get(name), row)}`)
-      failed ||= wrong.length > 0 || found.size !== rows.length
-      return `${what} ${rows.length - wrong.length} of ${rows.length} equal, ${found.size} found`
-    })
-    console.log(`torch ${torch} ${file}: ${counts.join('; ')}`)
+    const all = Object.entries({ ...tensors, ...constants })
+    const results = [compare(file, 'tensors', checkpoint.tensors, all)]
+    if (state_dict !== null) {
+      const rows = Object.entries(state_dict).map(([name, source]) => [name, tensors[source]])
+      results.push(compare(file, 'stateDict', checkpoint.stateDict(), rows))
+    }
+    if (parameters !== undefined) {
+      const found = [...checkpoint.stateDict()].filter(([, tensor]) => tensor.isParameter)
+      const names = found.map(([name]) => name).sort()
+      const isEqual = JSON.stringify(names) === JSON.stringify(parameters.sort())
+      results.push([`parameters ${isEqual ? 'equal' : 'differ'}`, isEqual])
+    }
+    failed ||= results.some(([, isEqual]) => !isEqual)
+    console.log(`torch ${torch} ${file}: ${results.map(([count]) => count).join('; ')}`)
     checkpoint.close()
   }
 }

@@ -11,8 +11,13 @@ function compare(path: string, row: GoldenRow, mmap: boolean): string[] {
   const checkpoint = openSync(path, { mmap })
   comparison.expect('format', checkpoint.format, row.format)
   comparison.names(checkpoint, row)
-  for (const [name, tensor] of Object.entries(row.tensors)) {
+  for (const [name, tensor] of Object.entries({ ...row.tensors, ...row.constants })) {
     comparison.tensor(name, checkpoint.tensors.get(name), tensor)
+  }
+  if (row.parameters !== undefined) {
+    const found = [...checkpoint.stateDict()].filter(([, tensor]) => tensor.isParameter)
+    const names = found.map(([name]) => name)
+    comparison.expect('parameters', names.sort(), row.parameters.sort())
   }
   if (row.state_dict !== null) comparison.stateDict(checkpoint, row.state_dict)
   if (row.root !== undefined) {

@@ -17,6 +17,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");
   exports["tape"] = Napi::Function::New(env, guarded<make_tape>, "tape");
+  exports["scriptCode"] = Napi::Function::New(env, guarded<script_code>, "scriptCode");
+  exports["classify"] = Napi::Function::New(env, guarded<classify>, "classify");
   exports["stateDict"] = Napi::Function::New(env, guarded<state_dict>, "stateDict");
   exports["close"] = Napi::Function::New(env, guarded<torchmap::addon::close>, "close");
   exports["gather"] = Napi::Function::New(env, guarded<gather>, "gather");

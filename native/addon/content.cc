@@ -71,6 +71,60 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// The deflated ones of the code records: { records: [{ name, deflated: ArrayBuffer, bytes }] }.
+Napi::Value script_code(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+  if (Status status = session.checkpoint->source().check_unchanged(); !status.ok()) {
+    return failure(env, status);
+  }
+  Napi::Object result = Napi::Object::New(env);
+  Napi::Array rows = Napi::Array::New(env);
+  result["records"] = rows;
+  ScriptCode* code = session.checkpoint->code();
+  if (code == nullptr) return result;
+  auto records = code->records();
+  if (!records.ok()) return failure(env, records.status());
+  for (const ScriptCode::Record& record : *records) {
+    if (!record.deflated) continue;
+    Napi::Object row = Napi::Object::New(env);
+    Napi::ArrayBuffer deflated = Napi::ArrayBuffer::New(env, record.stored.size());
+    if (!record.stored.empty())
+      std::memcpy(deflated.Data(), record.stored.data(), record.stored.size());
+    row["name"] = Napi::String::New(env, std::string(record.name));
+    row["deflated"] = deflated;
+    row["bytes"] = static_cast<double>(record.bytes);
+    rows[rows.Length()] = row;
+  }
+  return result;
+}
+
+// Takes them inflated; the tables, because parameters have a flag now.
+Napi::Value classify(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+  Napi::Object result = Napi::Object::New(env);
+  ScriptCode* code = session.checkpoint->code();
+  if (code != nullptr) {
+    const auto given = info[1].As<Napi::Array>();
+    std::vector<std::string> names;
+    std::vector<InflatedRecord> inflated;
+    names.reserve(given.Length());  // never moves: `inflated` has views of it
+    for (uint32_t i = 0; i < given.Length(); ++i) {
+      const auto record = given.Get(i).As<Napi::Object>();
+      names.push_back(record.Get("name").As<Napi::String>().Utf8Value());
+      inflated.push_back({names.back(), bytes_of(record.Get("bytes"))});
+    }
+    if (Status status = code->classify(inflated); !status.ok()) return failure(env, status);
+  }
+  Napi::Object tables = Napi::Object::New(env);
+  set_tables(tables, *session.checkpoint);
+  result["tables"] = tables;
+  return result;
+}
+
 Napi::Value tables(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Object result = Napi::Object::New(env);

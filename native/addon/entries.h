@@ -19,6 +19,8 @@ Napi::Value close(const Napi::CallbackInfo& info);
 // content.cc
 Napi::Value make_tape(const Napi::CallbackInfo& info);
 Napi::Value state_dict(const Napi::CallbackInfo& info);
+Napi::Value script_code(const Napi::CallbackInfo& info);
+Napi::Value classify(const Napi::CallbackInfo& info);
 Napi::Value tables(const Napi::CallbackInfo& info);
 // kernels.cc
 Napi::Value gather(const Napi::CallbackInfo& info);

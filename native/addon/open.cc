@@ -59,6 +59,9 @@ Result<std::unique_ptr<Checkpoint>> open_bytes(ByteSpan bytes, const Request& re
       auto offset = (*checkpoint)->storage_offset(i);
       if (!offset.ok()) return std::move(offset).status();
     }
+    if (ScriptCode* code = (*checkpoint)->code(); code != nullptr) {
+      if (auto records = code->records(); !records.ok()) return std::move(records).status();
+    }
   }
   source->release();
   return checkpoint;

@@ -44,6 +44,11 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {
   TRY_ASSIGN(const ByteSpan head, source_->view(0, std::min(kHeadBytes, source_->size())));
   const std::string_view text = as_text(head);
+  if (text.size() >= 8 && text.substr(4, 4) == "PTMF") {
+    return Status(Code::kUnsupportedFormat,
+                  "the file is " + describe_foreign(head, source_->size()))
+        .about("flatbuffer");
+  }
   const bool safetensors = starts_like_safetensors(head);
   if (text.starts_with("PK\x03\x04") || text.starts_with("PK\x05\x06")) {
     // As a header's length the first is 67,324,752 bytes.
@@ -80,20 +85,24 @@ Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head, Status
   return finish(options, first->root, std::make_unique<NoPersistentIds>());
 }
 
+Status Checkpoint::check_globals(const OpenOptions& options, const Pool& pool) {
+  if (!options.strict_globals) return {};
+  for (const GlobalName& global : pool.globals) {
+    if (classify_global(global.module, global.name).kind != GlobalKind::kUnknown) continue;
+    const std::string name = std::string(global.module) + "." + std::string(global.name);
+    return Status(Code::kUnsafeGlobal, "the pickle names '" + name +
+                                           "', which is not among the globals this reader knows")
+        .at(global.offset)
+        .about(name);
+  }
+  return {};
+}
+
 Status Checkpoint::finish(const OpenOptions& options, NodeId root,
                           std::unique_ptr<PersistentIds> ids) {
   root_ = root;
   ids_ = std::move(ids);
-  if (options.strict_globals) {
-    for (const GlobalName& global : pool_->globals) {
-      if (classify_global(global.module, global.name).kind != GlobalKind::kUnknown) continue;
-      const std::string name = std::string(global.module) + "." + std::string(global.name);
-      return Status(Code::kUnsafeGlobal, "the pickle names '" + name +
-                                             "', which is not among the globals this reader knows")
-          .at(global.offset)
-          .about(name);
-    }
-  }
+  TRY(check_globals(options, *pool_));
   interpreter_ = std::make_unique<Interpreter>(*pool_, catalog_, *ids_, options.limits);
   if (salvaged_) interpreter_->skip_what_is_lost();
   interpreter_->set_nested_loader(

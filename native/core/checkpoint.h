@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "core/archive/zip.h"
+#include "core/format/script_code.h"
 #include "core/pickle/decoder.h"
 #include "core/torch/walk.h"
 
@@ -27,12 +28,6 @@ struct OpenOptions {
   bool strict_globals = false;  // refuse globals this reader does not know
   const std::atomic<bool>* cancelled = nullptr;
   bool salvage = false;  // where the container is damaged, give what is whole in it
-};
-
-// A deflated record, inflated by the caller.
-struct InflatedRecord {
-  std::string_view name;  // as in the archive
-  ByteSpan bytes;
 };
 
 class Checkpoint {
@@ -64,6 +59,10 @@ class Checkpoint {
   const Names& names() const { return names_; }
   const std::vector<Skipped>& skipped() const { return skipped_; }
 
+  // The code of a TorchScript archive, which state_dict() and kIsParameter hang on: read when they
+  // are first asked for. None for other formats.
+  ScriptCode* code() { return code_ ? &*code_ : nullptr; }
+
   // Where a storage's bytes start in the file; looks the archive's local header up at first use.
   // Only for storages placed in a record or in the file.
   Result<uint64_t> storage_offset(uint32_t storage);
@@ -71,6 +70,7 @@ class Checkpoint {
  private:
   friend class ZipReader;
   friend class LegacyReader;
+  friend class ModelJsonReader;
   friend class TarReader;
   friend class SafetensorsReader;
 
@@ -78,6 +78,8 @@ class Checkpoint {
   Status read(const OpenOptions& options, std::span<const InflatedRecord> inflated);
   // `otherwise` is the failure for what is no pickle either.
   Status read_stream(const OpenOptions& options, ByteSpan head, Status otherwise);
+  // kUnsafeGlobal where the caller wants unknown globals refused.
+  static Status check_globals(const OpenOptions& options, const Pool& pool);
   // Takes what a reader decoded; names everything.
   Status finish(const OpenOptions& options, NodeId root, std::unique_ptr<PersistentIds> ids);
 
@@ -93,10 +95,20 @@ class Checkpoint {
   Catalog catalog_;
   std::unique_ptr<PersistentIds> ids_;
   std::unique_ptr<Interpreter> interpreter_;
+  std::optional<ScriptCode> code_;
+  ScriptClasses classes_;  // of model.json, which has no code
   NodeId root_ = 0;
   Names names_;
   std::vector<Skipped> skipped_;
   std::deque<std::string> kept_;  // inflated records; never moves
+
+  // constants.pkl of TorchScript: values of its own, whose tensors are rows of the same catalog.
+  struct Constants {
+    Pool pool;
+    std::unique_ptr<PersistentIds> ids;
+    std::unique_ptr<Interpreter> interpreter;
+  };
+  std::unique_ptr<Constants> constants_;
 };
 
 }  // namespace torchmap

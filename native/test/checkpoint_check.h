@@ -19,6 +19,7 @@ class CheckpointCheck {
 
   // Empty when all is well, else what is wrong first.
   std::string run() {
+    if (ScriptCode* code = checkpoint_.code(); code != nullptr) (void)code->classify({});
     Names names;
     (void)state_dict(checkpoint_.interpreter(), checkpoint_.root(), std::nullopt, names);
     auto tape = make_tape(checkpoint_.interpreter(), checkpoint_.root());

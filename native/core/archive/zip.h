@@ -33,6 +33,11 @@ struct Record {
 
 // kChecksumMismatch about a record whose inflated bytes have another CRC-32 than it says.
 Status crc_mismatch(const Record& record, uint32_t found);
+// A deflated record, inflated by the caller.
+struct InflatedRecord {
+  std::string_view name;  // as in the archive
+  ByteSpan bytes;
+};
 
 class ZipArchive {
  public:

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "core/archive/crc32.h"
+#include "core/format/model_json_reader.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -20,7 +21,6 @@ constexpr OtherArchive kOthers[] = {
     {"archive_format", "a torch.export archive (.pt2)"},
     {"serialized_exported_program.json", "a torch.export archive (.pt2)"},
     {".data/extern_modules", "a torch.package archive"},
-    {"model.json", "a TorchScript archive of torch 1.0 to 1.3"},
     {"config.json", "a Keras archive (.keras)"},
     {"word/document.xml", "a Word document"},
     {"xl/workbook.xml", "an Excel workbook"},
@@ -28,12 +28,9 @@ constexpr OtherArchive kOthers[] = {
 };
 
 // Records that torch.save writes beside the pickle and the storages.
-constexpr std::string_view kLabels[] = {"version",
-                                        ".data/version",
-                                        "byteorder",
-                                        ".data/serialization_id",
-                                        ".format_version",
-                                        ".storage_alignment"};
+constexpr std::string_view kLabels[] = {"version",         ".data/version",
+                                        "byteorder",       ".data/serialization_id",
+                                        ".format_version", ".storage_alignment"};
 
 }  // namespace
 
@@ -43,8 +40,8 @@ Status ZipReader::check_whole(Checkpoint& checkpoint, uint32_t index) {
   if (!checkpoint.salvaged_) return {};
   const Record& row = checkpoint.archive_->records()[index];
   if (row.cut) {
-    return Status(Code::kTruncated, "record '" + std::string(row.name) + "' is cut: " +
-                                        std::to_string(row.stored_size) +
+    return Status(Code::kTruncated, "record '" + std::string(row.name) +
+                                        "' is cut: " + std::to_string(row.stored_size) +
                                         " bytes of it are there, and no checksum")
         .in(row.name);
   }
@@ -53,9 +50,9 @@ Status ZipReader::check_whole(Checkpoint& checkpoint, uint32_t index) {
 }
 
 // Finds the record of a storage; its payload's offset is looked up when the bytes are wanted.
-Status ZipReader::place(Checkpoint& checkpoint, Storage& storage) {
+Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, Storage& storage) {
   const ZipArchive& archive = *checkpoint.archive_;
-  const std::string name = "data/" + std::string(storage.key);
+  const std::string name = std::string(folder) + std::string(storage.key);
   const uint32_t index = archive.find(name);
   const auto needs = [&] { return std::to_string(storage.bytes) + " bytes of it"; };
   if (index == ZipArchive::kNone) {
@@ -200,8 +197,8 @@ Status ZipReader::missing_pickle() {
   for (const Record& row : archive.records()) {
     has_storages |= row.name.find("/data/") != std::string_view::npos;
     const auto name = archive.name_in_root(row);
-    only_labels &= name && std::find(std::begin(kLabels), std::end(kLabels), *name) !=
-                               std::end(kLabels);
+    only_labels &=
+        name && std::find(std::begin(kLabels), std::end(kLabels), *name) != std::end(kLabels);
   }
   std::string message = "the archive has no data.pkl among its " +
                         std::to_string(archive.records().size()) + " records";
@@ -217,20 +214,35 @@ Status ZipReader::missing_pickle() {
   return Status(code, std::move(message)).in("data.pkl");
 }
 
-// A frozen TorchScript module has its weights in constants.pkl, which is not read: say so.
-Status ZipReader::note_constants() {
+// TorchScript keeps apart the tensors that its code names as constants, CONSTANTS.c0 and so on: all
+// weights of a frozen module, and what tracing found in no parameter. A tuple of values, with
+// storages of their own. Source: torch/csrc/jit/serialization/export_module.cpp,
+// ScriptModuleSerializer::serialize (v2.13).
+Result<std::optional<Decoded>> ZipReader::decode_constants() {
   TRY_ASSIGN(const auto pickle, small_record("constants.pkl"));
-  if (!pickle) return {};
-  Pool pool;
-  auto decoded = decode_pickle(*pickle, pool, {options_.limits, 0, options_.cancelled});
-  if (!decoded.ok()) return std::move(decoded).status().in("constants.pkl");
-  const Node& root = pool[decoded->root];
-  if (root.tag != Tag::kTuple || root.a == 0) return {};
-  checkpoint_.skipped_.push_back(
-      {"constants", Code::kUnsupportedFormat,
-       "constants.pkl holds " + std::to_string(root.a) +
-           " constants of a frozen TorchScript module, which are not read"});
-  return {};
+  if (!pickle) return std::optional<Decoded>();
+  checkpoint_.constants_ = std::make_unique<Checkpoint::Constants>();
+  auto decoded = decode_pickle(*pickle, checkpoint_.constants_->pool,
+                               {options_.limits, 0, options_.cancelled});
+  if (decoded.ok()) return std::optional<Decoded>(*decoded);
+  Failure& failure = decoded.status().failure();
+  if (failure.code == Code::kTruncated) failure.code = Code::kBadPickle;
+  return std::move(decoded).status().in("constants.pkl");
+}
+
+// Names them constants.0, constants.1 ... behind the other tensors.
+Status ZipReader::name_constants(NodeId root) {
+  Checkpoint::Constants& constants = *checkpoint_.constants_;
+  constants.ids = std::make_unique<StorageIds>(
+      [&checkpoint = checkpoint_](Storage& storage) {
+        return place(checkpoint, "constants/", storage);
+      },
+      checkpoint_.big_endian_);
+  constants.interpreter = std::make_unique<Interpreter>(constants.pool, checkpoint_.catalog_,
+                                                        *constants.ids, options_.limits);
+  if (checkpoint_.salvaged_) constants.interpreter->skip_what_is_lost();
+  return walk(*constants.interpreter, root, WalkMode::kEverything, checkpoint_.names_,
+              checkpoint_.skipped_, "constants");
 }
 
 std::string ZipReader::era() {
@@ -253,8 +265,7 @@ Status ZipReader::read_archive() {
   const Code code = archive.status().code();
   if (!options_.salvage || (code != Code::kTruncated && code != Code::kBadArchive))
     return std::move(archive).status();
-  auto salvaged =
-      ZipArchive::salvage(*checkpoint_.source_, options_.limits, options_.cancelled);
+  auto salvaged = ZipArchive::salvage(*checkpoint_.source_, options_.limits, options_.cancelled);
   if (!salvaged.ok()) return std::move(salvaged).status();
   // Nothing was found: the first failure says more.
   if (salvaged->records().empty()) return std::move(archive).status();
@@ -266,13 +277,22 @@ Status ZipReader::read_archive() {
 Status ZipReader::read() {
   TRY(read_archive());
   const uint32_t index = checkpoint_.archive_->find("data.pkl");
-  if (index == ZipArchive::kNone) return missing_pickle();
+  if (index == ZipArchive::kNone) {
+    if (checkpoint_.archive_->find("model.json") != ZipArchive::kNone) {
+      TRY(read_version());
+      TRY_ASSIGN(const auto model, record("model.json"));
+      TRY_ASSIGN(const auto attributes, record("attributes.pkl"));
+      return ModelJsonReader(checkpoint_, options_).read(*model, attributes);
+    }
+    return missing_pickle();
+  }
   checkpoint_.format_ = checkpoint_.archive_->find("constants.pkl") == ZipArchive::kNone
                             ? Format::kZip
                             : Format::kTorchScript;
   TRY(read_version());
   TRY(read_byte_order());
   TRY_ASSIGN(const auto pickle, record("data.pkl"));
+  TRY_ASSIGN(const auto constants, decode_constants());
   checkpoint_.era_ = era();
 
   const Record& row = checkpoint_.archive_->records()[index];
@@ -296,11 +316,15 @@ Status ZipReader::read() {
     }
     checkpoint_.era_ = era();
   }
-  if (checkpoint_.format_ == Format::kTorchScript) TRY(note_constants());
   auto ids = std::make_unique<StorageIds>(
-      [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, storage); },
+      [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, "data/", storage); },
       checkpoint_.big_endian_);
-  return checkpoint_.finish(options_, decoded->root, std::move(ids));
+  TRY(checkpoint_.finish(options_, decoded->root, std::move(ids)));
+  if (!constants) return {};
+  TRY(Checkpoint::check_globals(options_, checkpoint_.constants_->pool));
+  TRY(name_constants(constants->root));
+  checkpoint_.code_.emplace(*checkpoint_.source_, *checkpoint_.archive_, *checkpoint_.interpreter_);
+  return {};
 }
 
 }  // namespace torchmap

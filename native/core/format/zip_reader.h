@@ -22,11 +22,12 @@ class ZipReader {
   Status read_archive();
   // Static, because storages are placed as long as the checkpoint lives.
   static Status check_whole(Checkpoint& checkpoint, uint32_t index);
-  static Status place(Checkpoint& checkpoint, Storage& storage);
+  static Status place(Checkpoint& checkpoint, std::string_view folder, Storage& storage);
   Status read_version();
   Status read_byte_order();
   Status missing_pickle();
-  Status note_constants();
+  Result<std::optional<Decoded>> decode_constants();
+  Status name_constants(NodeId root);
   std::string era();
 
   Checkpoint& checkpoint_;

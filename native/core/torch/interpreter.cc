@@ -156,6 +156,22 @@ Status Interpreter::lost(uint32_t storage) const {
   return Status(Code::kTruncated, known->second);
 }
 
+bool Interpreter::is_script(NodeId id) const {
+  const Node& object = pool_[target(id)];
+  if (object.tag != Tag::kCall) return false;
+  const Node& type = pool_[target(object.a)];
+  return type.tag == Tag::kGlobal && is_script_module(pool_.globals[type.a].module);
+}
+
+const ScriptClass* Interpreter::script_class(NodeId id) const {
+  if (!is_script(id)) return nullptr;
+  const uint32_t global = pool_[target(pool_[target(id)].a)].a;
+  // Classes of C++ (torch::class_) have no code, and are no modules.
+  static const ScriptClass kBuiltIn;
+  if (pool_.globals[global].module.starts_with("__torch__.torch.classes")) return &kBuiltIn;
+  return script_classes_ == nullptr ? nullptr : script_classes_->find(global);
+}
+
 Status Interpreter::charge(uint64_t amount) {
   if (amount <= allowance_ - spent_) {
     spent_ += amount;
@@ -214,6 +230,21 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
   catalog_.dims.append(strides.data(), strides.size());
   catalog_.tensors.push(tensor);
   return static_cast<uint32_t>(catalog_.tensors.size() - 1);
+}
+
+uint32_t Interpreter::bare_tensor(uint32_t storage) {
+  if (storage >= bare_.size()) bare_.resize(catalog_.storages.size(), kNoIndex);
+  if (bare_[storage] != kNoIndex) return bare_[storage];
+  const Storage& row = catalog_.storages[storage];
+  Tensor tensor;
+  tensor.dtype = row.dtype;
+  tensor.storage = storage;
+  tensor.flags = kBareStorage;
+  const auto count = static_cast<int64_t>(row.bytes / info(row.dtype).bytes *
+                                          (8u * info(row.dtype).bytes / info(row.dtype).bits));
+  const int64_t one = 1;
+  auto made = add_tensor(tensor, {&count, 1}, {&one, 1});
+  return bare_[storage] = made.ok() ? *made : kNoIndex;
 }
 
 Result<uint32_t> Interpreter::with_parts(Tensor tensor, std::span<const Part> parts,

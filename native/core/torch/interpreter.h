@@ -13,6 +13,7 @@
 #include "core/status.h"
 #include "core/torch/catalog.h"
 #include "core/torch/globals.h"
+#include "core/torch/script.h"
 
 namespace torchmap {
 
@@ -100,8 +101,18 @@ class Interpreter {
   bool may_skip(Code code) const;
   // Why the storage's bytes are lost, if they are.
   Status lost(uint32_t storage) const;
+  // A vector over all of a storage that is no tensor in the file, made once; kNoIndex when that
+  // cannot be.
+  uint32_t bare_tensor(uint32_t storage);
 
   void set_nested_loader(NestedLoader loader) { load_nested_ = std::move(loader); }
+
+  // What the archive's code says of its classes; valid as long as this.
+  void set_script_classes(const ScriptClasses* classes) { script_classes_ = classes; }
+  // Whether a node is an object of a TorchScript class.
+  bool is_script(NodeId id) const;
+  // What is known of that class, or null.
+  const ScriptClass* script_class(NodeId id) const;
 
   Pool& pool() { return pool_; }
   Catalog& catalog() { return catalog_; }
@@ -195,10 +206,12 @@ class Interpreter {
   const Limits limits_;
   std::vector<GlobalMeaning> meanings_;
   std::vector<bool> meaning_known_;
+  std::vector<uint32_t> bare_;  // storage -> tensor that stands for it
   uint64_t spent_ = 0;
   const uint64_t size_;  // of what was decoded: nodes, words and bytes
   const uint64_t allowance_;
   NestedLoader load_nested_;
+  const ScriptClasses* script_classes_ = nullptr;
   uint32_t depth_ = 0;
   bool skips_lost_ = false;
   std::map<NodeId, Failure> failures_;  // of nodes with Meaning::kSkipped

@@ -44,7 +44,7 @@ class Walker {
         skipped_(skipped),
         seed_(hash_seed()) {}
 
-  Status run(NodeId root);
+  Status run(NodeId root, std::string_view prefix);
 
  private:
   Status visit(NodeId node, size_t path);
@@ -52,11 +52,11 @@ class Walker {
   Status check_room() const;
   Status emit(uint32_t tensor);
   Status skip(const Failure& failure);
-  uint32_t bare_storage(uint32_t storage);
 
   void expand(NodeId node);
   void expand_object(NodeId node);
-  bool is_script(NodeId node) const;
+  void expand_script(NodeId node, const ScriptClass& type);
+  void expand_unknown_script(NodeId node);
   void expand_states(NodeId node);
   bool expand_module(NodeId node);
   void add_entries(NodeId dict);
@@ -83,7 +83,6 @@ class Walker {
   Buffer<Child> children_;
   std::string path_;
   std::vector<uint32_t> states_;
-  std::vector<uint32_t> bare_;  // storage -> tensor that stands for it
   uint64_t work_ = 0;
   uint64_t skipped_bytes_ = 0;
   const uint64_t seed_;
@@ -124,22 +123,6 @@ Status Walker::emit(uint32_t tensor) {
   names_.ends.push(names_.text.size());
   names_.tensors.push(tensor);
   return {};
-}
-
-uint32_t Walker::bare_storage(uint32_t storage) {
-  Catalog& catalog = interpreter_.catalog();
-  if (storage >= bare_.size()) bare_.resize(catalog.storages.size(), kNoIndex);
-  if (bare_[storage] != kNoIndex) return bare_[storage];
-  const Storage& row = catalog.storages[storage];
-  Tensor tensor;
-  tensor.dtype = row.dtype;
-  tensor.storage = storage;
-  tensor.flags = kBareStorage;
-  const auto count = static_cast<int64_t>(row.bytes / info(row.dtype).bytes *
-                                          (8u * info(row.dtype).bytes / info(row.dtype).bits));
-  const int64_t one = 1;
-  auto made = interpreter_.add_tensor(tensor, {&count, 1}, {&one, 1});
-  return bare_[storage] = made.ok() ? *made : kNoIndex;
 }
 
 void Walker::add_items(const Items& items) {
@@ -242,29 +225,49 @@ void Walker::expand_states(NodeId node) {
   for (NodeId value : pool_.list(pool_.extra(node).states)) add(value, 0, Segment::kNone);
 }
 
-// An object of a TorchScript class, which in a state dict has tensors and submodules but no other
-// attributes.
-bool Walker::is_script(NodeId node) const {
-  const Node& value = pool_[pool_.target(node)];
-  if (value.tag != Tag::kCall) return false;
-  const Node& type = pool_[pool_.target(value.a)];
-  if (type.tag != Tag::kGlobal) return false;
-  const std::string_view module = pool_.globals[type.a].module;
-  return module == "__torch__" || module.starts_with("__torch__.");
+// The state dict of a TorchScript module: parameters, buffers, submodules, in this order. Source:
+// torch/jit/_script.py, RecursiveScriptModule (v2.13), whose buffers are all persistent.
+void Walker::expand_script(NodeId node, const ScriptClass& type) {
+  if (!type.is_module) return;
+  const size_t first = children_.size();
+  work_ += pool_.extra(node).states.count;
+  for (NodeId dict : attribute_dicts(interpreter_, node)) add_entries(dict);
+  enum Rank { kParameter, kBuffer, kModule, kOther };
+  const auto rank = [&](const Child& child) {
+    (void)interpreter_.resolve(child.node);
+    if (interpreter_.is_script(child.node)) return kModule;
+    const Node& value = pool_[pool_.target(child.node)];
+    if (value.tag != Tag::kForeign) return kOther;
+    const auto name = interpreter_.text(child.key).value_or("");
+    return type.has_parameter(name) ? kParameter : type.has_buffer(name) ? kBuffer : kOther;
+  };
+  const std::vector<Child> all(children_.data() + first, children_.data() + children_.size());
+  children_.truncate(first);
+  for (const Rank wanted : {kParameter, kBuffer, kModule}) {
+    for (const Child& child : all) {
+      if (rank(child) == wanted) children_.push(child);
+    }
+  }
+}
+
+// The same where the code does not say what is a parameter or a buffer: tensors and submodules.
+void Walker::expand_unknown_script(NodeId node) {
+  const size_t first = children_.size();
+  expand_states(node);
+  size_t kept = first;
+  for (size_t i = first; i < children_.size(); ++i) {
+    (void)interpreter_.resolve(children_[i].node);
+    const Tag tag = pool_[pool_.target(children_[i].node)].tag;
+    if (tag == Tag::kForeign || interpreter_.is_script(children_[i].node))
+      children_[kept++] = children_[i];
+  }
+  children_.truncate(kept);
 }
 
 void Walker::expand_object(NodeId node) {
-  if (mode_ == WalkMode::kStateDict && is_script(node)) {
-    const size_t first = children_.size();
-    expand_states(node);
-    size_t kept = first;
-    for (size_t i = first; i < children_.size(); ++i) {
-      (void)interpreter_.resolve(children_[i].node);
-      const Tag tag = pool_[pool_.target(children_[i].node)].tag;
-      if (tag == Tag::kForeign || is_script(children_[i].node)) children_[kept++] = children_[i];
-    }
-    children_.truncate(kept);
-    return;
+  if (mode_ == WalkMode::kStateDict && interpreter_.is_script(node)) {
+    const ScriptClass* type = interpreter_.script_class(node);
+    return type != nullptr ? expand_script(node, *type) : expand_unknown_script(node);
   }
   if (pool_[node].tag == Tag::kCall) {
     const NodeId arguments = pool_.target(pool_[node].b);
@@ -363,7 +366,8 @@ Status Walker::visit(NodeId node, size_t path) {
     TRY(emit(value.a));
   if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kStorage) {
     if (const Status lost = interpreter_.lost(value.a); !lost.ok()) return skip(lost.failure());
-    if (const uint32_t tensor = bare_storage(value.a); tensor != kNoIndex) TRY(emit(tensor));
+    if (const uint32_t tensor = interpreter_.bare_tensor(value.a); tensor != kNoIndex)
+      TRY(emit(tensor));
     return {};
   }
 
@@ -400,12 +404,13 @@ Status Walker::leave() {
   return {};
 }
 
-Status Walker::run(NodeId root) {
+Status Walker::run(NodeId root, std::string_view prefix) {
   const uint64_t size =
       pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerStep;
   const Limits& limits = interpreter_.limits();
   const uint64_t allowance = work_allowance(limits, size);
-  TRY(visit(root, 0));
+  path_ = prefix;
+  TRY(visit(root, path_.size()));
   while (!frames_.empty()) {
     Frame& frame = frames_.back();
     if (frame.next == frame.end) {
@@ -439,8 +444,8 @@ Status Walker::run(NodeId root) {
 }  // namespace
 
 Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
-            std::vector<Skipped>& skipped) {
-  return Walker(interpreter, mode, names, skipped).run(root);
+            std::vector<Skipped>& skipped, std::string_view prefix) {
+  return Walker(interpreter, mode, names, skipped).run(root, prefix);
 }
 
 }  // namespace torchmap

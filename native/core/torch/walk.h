@@ -45,8 +45,8 @@ void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t
 
 // Names what can be reached from `root`. Tensors that cannot be given for want of support go to
 // `skipped`; a broken one is an error that names it. kLimitNames when sharing multiplies names
-// without end.
+// without end. Names begin with `prefix` and a dot, unless it is empty.
 Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
-            std::vector<Skipped>& skipped);
+            std::vector<Skipped>& skipped, std::string_view prefix = {});
 
 }  // namespace torchmap
