@@ -38,6 +38,11 @@ export interface Handle {
   readonly __handle: never
 }
 
+/** A file that several checkpoints lie in. */
+export interface SharedFile {
+  readonly __file: never
+}
+
 /** Columns of a row of {@link Opened.tensors}. */
 export const TensorColumn = {
   dtype: 0,
@@ -143,6 +148,8 @@ export interface Opened {
   size: number
   identity: { device: bigint; inode: bigint; size: bigint; mtimeNs: bigint }
   mapped: boolean
+  /** `module.name` of the class of a root that is an object; empty for other roots. */
+  rootClass: string
   names: PackedStrings
   /** For each name the row of {@link tensors}. */
   named: Uint32Array
@@ -203,11 +210,23 @@ export interface Window {
 export interface Binding {
   /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
   openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
+  /** Opens what lies at bytes [offset, offset + length) of a file. */
+  openSync(
+    file: SharedFile,
+    options: NativeOptions,
+    offset: number,
+    length: number,
+  ): Outcome<Opened>
   /**
    * The same for a path, off the main thread. `cancel` is a one-byte flag: set it to 1 to stop the
    * work.
    */
   open(path: string, options: NativeOptions, cancel: Uint8Array): Promise<Outcome<Opened>>
+
+  /** Opens a file that checkpoints lie in. */
+  openFile(path: string, map: boolean): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
+  /** Lets go of the file; it is unmapped once the checkpoints in it are closed. */
+  closeFile(file: SharedFile): void
 
   /**
    * A window that covers bytes [start, end) of a storage in the mapped file, and no more than

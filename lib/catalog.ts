@@ -35,6 +35,17 @@ export interface View {
   strides: readonly number[]
 }
 
+/** A row to add. */
+export interface AddedRow extends View {
+  /** Index into {@link DTYPES}. */
+  dtype: number
+  storage: number
+  /** Index into the tables' devices. */
+  device: number
+  /** Of {@link TensorFlag}. */
+  flags: number
+}
+
 export class Catalog {
   #tables: NativeTables
   readonly #added: { cells: number[]; dims: Float64Array }[] = []
@@ -56,13 +67,24 @@ export class Catalog {
   /**
    * Adds a row that is a view of another one; the caller has checked that it lies in the storage.
    */
-  addView(row: number, { offset, sizes, strides }: View): number {
+  addView(row: number, view: View): number {
+    return this.add({
+      ...view,
+      dtype: this.tensor(row, 'dtype'),
+      storage: this.tensor(row, 'storage'),
+      device: this.tensor(row, 'device'),
+      flags: 0,
+    })
+  }
+
+  /** Adds a strided row; `storage` and `device` are numbers, `flags` those that are no geometry. */
+  add({ dtype, storage, device, flags, offset, sizes, strides }: AddedRow): number {
     const cells: number[] = Array.from({ length: TensorColumn.count }, () => 0)
-    for (const column of ['dtype', 'storage', 'device'] as const) {
-      cells[TensorColumn[column]] = this.tensor(row, column)
-    }
+    cells[TensorColumn.dtype] = dtype
+    cells[TensorColumn.storage] = storage
+    cells[TensorColumn.device] = device
     const numel = sizes.reduce((a, b) => a * b, 1)
-    cells[TensorColumn.flags] = isContiguous(sizes, strides) ? TensorFlag.contiguous : 0
+    cells[TensorColumn.flags] = flags | (isContiguous(sizes, strides) ? TensorFlag.contiguous : 0)
     cells[TensorColumn.offset] = offset
     cells[TensorColumn.ndim] = sizes.length
     cells[TensorColumn.quantizer] = NO_INDEX

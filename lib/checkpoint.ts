@@ -4,78 +4,73 @@
 
 import { inspect } from 'node:util'
 import { wrongType } from './arguments'
-import { binding, type Opened } from './binding'
+import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import { printable } from './printable'
-import { Session } from './session'
-import { rootOf } from './tape'
-import { Tensor } from './tensor'
-import { TensorMap } from './tensor-map'
+import type { Tensor } from './tensor'
 
-/** How the checkpoint is packed. */
-export type Format =
-  | 'zip'
-  | 'legacy'
-  | 'tar'
-  | 'pickle'
-  | 'torchscript'
-  | 'package'
-  | 'pt2'
-  | 'safetensors'
+/** Only this package makes checkpoints. */
+const KEY = Symbol('Checkpoint')
 
-/** Which file was opened, and in which state: all four change when another file takes its place. */
-export interface FileIdentity {
-  readonly device: bigint
-  readonly inode: bigint
-  /** Bytes. */
-  readonly size: bigint
-  /** Nanoseconds since 1970. */
-  readonly mtimeNs: bigint
-}
-
-/** Something that is in the checkpoint but that this package cannot give. */
-export interface Skipped {
-  /** The name it would have among {@link Checkpoint.tensors}. */
-  readonly name: string
-  /** An {@link ErrorCode}. */
-  readonly code: string
-  readonly message: string
+/** The checkpoint over some content. */
+export function checkpointOf(content: Content): Checkpoint {
+  return new Checkpoint(KEY, content)
 }
 
 /** An opened checkpoint; made by {@link open} and {@link openSync}. */
 export class Checkpoint {
-  readonly format: Format
-  /** The versions of torch that write such a file, such as `2.1 to 2.6`. */
-  readonly era: string
-  /** Byte order of the elements in the file; they are given in this machine's. */
-  readonly byteOrder: 'little' | 'big'
-  /** The file, as given to `open`; nothing for bytes. */
-  readonly path: string | undefined
-  /** Bytes of the file. */
-  readonly size: number
-  /** Nothing for bytes. */
-  readonly identity: FileIdentity | undefined
-  /** Whether the file is mapped rather than read piece by piece. */
-  readonly isMapped: boolean
-  /** What is in the checkpoint but cannot be given, and why; mostly empty. */
-  readonly skipped: readonly Skipped[]
-  readonly #session: Session
-  readonly #tensors: TensorMap
-  readonly #stateDicts = new Map<string | undefined, TensorMap>()
-  #root: { value: unknown } | undefined
+  readonly #content: Content
 
   /** @internal */
-  constructor(session: Session, opened: Opened) {
-    if (!(session instanceof Session)) throw new TypeError('Illegal constructor')
-    this.format = opened.format as Format
-    this.era = opened.era
-    this.byteOrder = opened.byteOrder
-    this.path = session.path
-    this.size = opened.size
-    this.identity = session.path === undefined ? undefined : Object.freeze(opened.identity)
-    this.isMapped = opened.mapped
-    this.skipped = Object.freeze(opened.skipped.map((skipped) => Object.freeze(skipped)))
-    this.#session = session
-    this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named })
+  constructor(key: symbol, content: Content) {
+    if (key !== KEY) throw new TypeError('Illegal constructor')
+    this.#content = content
+  }
+
+  get format(): Format {
+    return this.#content.format
+  }
+
+  /** The versions of torch that write such a file, such as `2.1 to 2.6`; empty where none does. */
+  get era(): string {
+    return this.#content.era
+  }
+
+  /** Byte order of the elements in the file; they are given in this machine's. */
+  get byteOrder(): 'little' | 'big' {
+    return this.#content.byteOrder
+  }
+
+  /** The file or directory, as given to `open`; nothing for bytes and for an array of parts. */
+  get path(): string | undefined {
+    return this.#content.path
+  }
+
+  /** Bytes of the file; of several, those of the ones that are there. */
+  get size(): number {
+    return this.#content.size
+  }
+
+  /** Nothing for bytes and for several files. */
+  get identity(): FileIdentity | undefined {
+    return this.#content.identity
+  }
+
+  /** Whether files are mapped rather than read piece by piece. */
+  get isMapped(): boolean {
+    return this.#content.isMapped
+  }
+
+  /** The files the checkpoint is made of; none for bytes. */
+  get parts(): readonly Part[] {
+    return this.#content.parts
+  }
+
+  /**
+   * What is in the checkpoint but cannot be given, and why; mostly empty. Of several parts it can
+   * be known only after all of them were opened, which this does.
+   */
+  get skipped(): readonly Skipped[] {
+    return this.#content.skipped
   }
 
   /**
@@ -86,8 +81,8 @@ export class Checkpoint {
    * @throws {@link StateError} `CLOSED` after {@link close}
    */
   get tensors(): ReadonlyMap<string, Tensor> {
-    this.#session.checkOpen()
-    return this.#tensors
+    this.#content.checkOpen()
+    return this.#content.tensors
   }
 
   /**
@@ -108,17 +103,8 @@ export class Checkpoint {
     if (from !== undefined && typeof from !== 'string') {
       throw wrongType('options.from', 'a string', from)
     }
-    this.#session.checkOpen()
-    let found = this.#stateDicts.get(from)
-    if (found === undefined) {
-      const { names, named, tables } = this.#session.unwrap(
-        binding.stateDict(this.#session.handle, from),
-      )
-      if (tables !== undefined) this.#session.catalog.update(tables)
-      found = new TensorMap(this.#session, { names, named })
-      this.#stateDicts.set(from, found)
-    }
-    return found
+    this.#content.checkOpen()
+    return this.#content.stateDict(from)
   }
 
   /**
@@ -130,27 +116,12 @@ export class Checkpoint {
    * @throws {@link StateError} `CLOSED` after {@link close}
    */
   get root(): unknown {
-    this.#session.checkOpen()
-    if (this.#root === undefined) {
-      const tape = this.#session.unwrap(binding.tape(this.#session.handle))
-      if (tape.tables !== undefined) this.#session.catalog.update(tape.tables)
-      const session = this.#session
-      const nameless = new Map<number, Tensor>()
-      const tensor = (row: number) => {
-        const known = this.#tensors.ofRow(row) ?? nameless.get(row)
-        if (known !== undefined) return known
-        const made = new Tensor(session, row, '')
-        nameless.set(row, made)
-        return made
-      }
-      const storage = (index: number) => session.storages.object(index)
-      this.#root = { value: rootOf(tape, { session, tensor, storage }) }
-    }
-    return this.#root.value
+    this.#content.checkOpen()
+    return this.#content.root
   }
 
   get closed(): boolean {
-    return this.#session.isClosed
+    return this.#content.isClosed
   }
 
   /**
@@ -158,8 +129,7 @@ export class Checkpoint {
    * checkpoint and its tensors stays; everything else throws `CLOSED`. Closing twice does nothing.
    */
   close(): void {
-    this.#root = undefined
-    this.#session.close()
+    this.#content.close()
   }
 
   [Symbol.dispose](): void {
@@ -172,7 +142,8 @@ export class Checkpoint {
 
   [inspect.custom](): string {
     const place = this.path === undefined ? 'bytes' : `'${printable(this.path)}'`
+    const era = this.era === '' ? '' : ` torch ${this.era},`
     const state = this.closed ? 'closed' : this.isMapped ? 'mapped' : 'read'
-    return `Checkpoint(${place} ${this.format}, torch ${this.era}, ${this.size} bytes, ${state})`
+    return `Checkpoint(${place} ${this.format},${era} ${this.size} bytes, ${state})`
   }
 }

@@ -15,7 +15,8 @@
  * @packageDocumentation
  */
 export type { PartRole } from './catalog'
-export { Checkpoint, type FileIdentity, type Format, type Skipped } from './checkpoint'
+export { Checkpoint } from './checkpoint'
+export type { FileIdentity, Format, Part, Skipped } from './content'
 export type { TensorJson } from './describe'
 export type { DType, TensorData } from './dtype'
 export {
@@ -31,7 +32,8 @@ export {
 } from './errors'
 export { LIMITS, type LimitName, type Limits } from './limits'
 export { NumpyArray } from './numpy'
-export { type OpenOptions, open, openSync, type Source } from './open'
+export { type Location, open, openSync, type Source } from './open'
 export { type Complex, PyGlobal, PyObject } from './python'
+export type { OpenOptions } from './request'
 export { Storage } from './storage'
 export { type Layout, type QScheme, Tensor } from './tensor'

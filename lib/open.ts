@@ -1,37 +1,21 @@
-/**
- * Opening: checks the arguments, makes one native call, and inflates the deflated records that call
- * asks for.
- */
-import { closeSync, openSync as openFileSync, readSync } from 'node:fs'
-import { open as openFile } from 'node:fs/promises'
+/** Opening: finds out what the source is, and makes the checkpoint over it. */
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
-import { checkOptions, wrongType, wrongValue } from './arguments'
-import { binding, type NativeFailure, type NativeOptions, type Opened } from './binding'
-import { Checkpoint } from './checkpoint'
-import { errorFrom, FormatError, UnsupportedError } from './errors'
-import { inflate } from './inflate'
-import { checkLimits, LIMITS, type Limits } from './limits'
-import { Session } from './session'
+import { wrongType, wrongValue } from './arguments'
+import { type Checkpoint, checkpointOf } from './checkpoint'
+import type { Content } from './content'
+import type { FileContent } from './file-content'
+import { type Plan, planOfFile, planOfParts, planOfPath } from './parts/plan'
+import { type OpenOptions, Request } from './request'
 
-/** What can be opened: a path, a `file:` URL, or the bytes of a checkpoint. */
-export type Source = string | URL | Uint8Array
+/** A path or a `file:` URL. */
+export type Location = string | URL
 
-export interface OpenOptions {
-  /** Stops the opening; the promise rejects with the signal's reason. */
-  signal?: AbortSignal | undefined
-  /** Caps on what the checkpoint may ask for; {@link LIMITS} by default. */
-  limits?: Partial<Limits> | undefined
-  /** Map the file (the default), or read it piece by piece, which suits network file systems. */
-  mmap?: boolean | undefined
-  /**
-   * What to do about classes and functions this package does not know: make them inert objects
-   * (`opaque`, the default), or refuse the checkpoint (`strict`). None is ever imported or called.
-   */
-  globals?: 'opaque' | 'strict' | undefined
-}
-
-const OPTIONS = ['signal', 'limits', 'mmap', 'globals'] as const
+/**
+ * What can be opened: the path or `file:` URL of a file, of a directory or of an index of parts; an
+ * array of the parts of one checkpoint; the bytes of a checkpoint.
+ */
+export type Source = Location | readonly Location[] | Uint8Array
 
 /**
  * Opens a checkpoint off the main thread. The content says what it is; the extension is never
@@ -43,34 +27,13 @@ const OPTIONS = ['signal', 'limits', 'mmap', 'globals'] as const
  * @throws {@link UnsupportedError} for formats and features this package does not read
  * @throws {@link LimitError} for a checkpoint that needs more than `limits` allow
  * @throws {@link UnsafeError} `UNSAFE_GLOBAL` with `globals: 'strict'`
+ * @throws {@link StateError} `MISSING_SHARD` when a part is not there
  * @throws errors of the file system, such as `ENOENT`, in Node's own shape
  */
 export async function open(source: Source, options: OpenOptions = {}): Promise<Checkpoint> {
-  const request = new Request(source, options)
-  const { signal } = request
-  signal?.throwIfAborted()
-  if (typeof request.source !== 'string') return request.openNow()
-
-  const { source: path, native } = request
-  const cancel = new Uint8Array(1)
-  const stop = () => {
-    cancel[0] = 1
-  }
-  signal?.addEventListener('abort', stop, { once: true })
-  try {
-    for (;;) {
-      const outcome = await binding.open(path, native, cancel)
-      if (signal?.aborted) {
-        if (!outcome.failure) binding.close(outcome.handle, [])
-        throw signal.reason
-      }
-      if (!outcome.failure) return request.checkpoint(outcome)
-      const record = request.deflated(outcome.failure)
-      request.inflated(record, await readBytes(path, record))
-    }
-  } finally {
-    signal?.removeEventListener('abort', stop)
-  }
+  const [checked, request] = [checkSource(source), new Request(options)]
+  request.signal?.throwIfAborted()
+  return checkpointOf(await content(checked, request))
 }
 
 /**
@@ -79,112 +42,84 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
  * @throws what {@link open} rejects with
  */
 export function openSync(source: Source, options: OpenOptions = {}): Checkpoint {
-  const request = new Request(source, options)
+  const [checked, request] = [checkSource(source), new Request(options)]
   request.signal?.throwIfAborted()
-  return request.openNow()
+  return checkpointOf(contentSync(checked, request))
 }
 
-/** A deflated record that has to be inflated before the checkpoint can be read. */
-interface Deflated {
-  name: string
-  /** Bytes from the start of the file. */
-  offset: number
-  /** Bytes stored. */
-  stored: number
-  /** Bytes once inflated. */
-  bytes: number
+async function content(source: CheckedSource, request: Request): Promise<Content> {
+  if (types.isUint8Array(source)) return request.openBytes(source)
+  const found =
+    typeof source === 'string'
+      ? await request.openFile(source).then(
+          (file) => whole(file, request),
+          (error) => planOfPath(source, request, error),
+        )
+      : planOfParts(source, request)
+  if (!('build' in found)) return found
+  const outcomes = await Promise.allSettled(found.files.map((path) => request.openFile(path)))
+  const opened = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  return build(found, opened, () => {
+    if (failed !== undefined) throw failed.reason
+  })
 }
 
-/** One call of `open`, its arguments checked. */
-class Request {
-  readonly source: string | Uint8Array
-  readonly signal: AbortSignal | undefined
-  readonly native: NativeOptions
-  readonly #limits: Limits
+function contentSync(source: CheckedSource, request: Request): Content {
+  if (types.isUint8Array(source)) return request.openBytes(source)
+  const found =
+    typeof source === 'string' ? pathSync(source, request) : planOfParts(source, request)
+  if (!('build' in found)) return found
+  const opened: FileContent[] = []
+  return build(found, opened, () => {
+    for (const path of found.files) opened.push(request.openFileSync(path))
+  })
+}
 
-  constructor(source: Source, options: OpenOptions) {
-    this.source = checkSource(source)
-    checkOptions('options', options, OPTIONS)
-    const { signal, limits = {}, mmap = true, globals = 'opaque' }: OpenOptions = options
-    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
-      throw wrongType('options.signal', 'an AbortSignal', signal)
-    }
-    if (typeof mmap !== 'boolean') throw wrongType('options.mmap', 'a boolean', mmap)
-    if (globals !== 'opaque' && globals !== 'strict') {
-      throw wrongValue('options.globals', "'opaque' or 'strict'", globals)
-    }
-    const given = checkLimits(limits)
-    this.signal = signal
-    this.#limits = { ...LIMITS, ...given }
-    this.native = { map: mmap, strict: globals === 'strict', limits: given, inflated: [] }
+function pathSync(path: string, request: Request): FileContent | Plan {
+  let file: FileContent
+  try {
+    file = request.openFileSync(path)
+  } catch (error) {
+    return planOfPath(path, request, error)
   }
+  return whole(file, request)
+}
 
-  get #path(): string | undefined {
-    return typeof this.source === 'string' ? this.source : undefined
-  }
+/** A file that was opened: the checkpoint itself, or the first file of one. */
+function whole(file: FileContent, request: Request): FileContent | Plan {
+  return planOfFile(file, request) ?? file
+}
 
-  openNow(): Checkpoint {
-    const { source } = this
-    // Other threads could change shared bytes while they are decoded.
-    const isShared = typeof source !== 'string' && types.isSharedArrayBuffer(source.buffer)
-    const stable = isShared ? new Uint8Array(source) : source
-    for (;;) {
-      const outcome = binding.openSync(stable, this.native)
-      if (!outcome.failure) return this.checkpoint(outcome)
-      const record = this.deflated(outcome.failure)
-      const { offset, stored } = record
-      this.inflated(
-        record,
-        typeof stable === 'string'
-          ? readBytesSync(stable, record)
-          : stable.subarray(offset, offset + stored),
-      )
-    }
-  }
-
-  checkpoint(opened: Opened): Checkpoint {
-    return new Checkpoint(new Session(opened, this.source, this.#limits), opened)
-  }
-
-  /** The record that a failure asks for; throws every failure that is about something else. */
-  deflated(failure: NativeFailure): Deflated {
-    const { code, subject, record: name, offset, limit: stored, actual: bytes } = failure
-    const isAsking = code === 'UNSUPPORTED_COMPRESSION' && subject === 'deflate'
-    const isKnown = this.native.inflated.some((record) => record.name === name)
-    if (!isAsking || isKnown || name === undefined || offset === undefined) {
-      throw errorFrom(failure, this.#path)
-    }
-    return { name, offset, stored: stored ?? 0, bytes: bytes ?? 0 }
-  }
-
-  inflated({ name, offset, stored, bytes }: Deflated, deflated: Uint8Array): void {
-    const place = { path: this.#path, record: name, offset }
-    if (deflated.length !== stored) {
-      const message = `record '${name}' has ${deflated.length} of ${stored} bytes`
-      throw new FormatError('TRUNCATED', message, place)
-    }
-    const limit = this.#limits.inflatedBytes
-    const result = inflate(deflated, bytes, { exactly: true, limit, place })
-    this.native.inflated.push({ name, bytes: result })
+/** The content that `plan` makes of the opened files; when that fails, nothing stays open. */
+function build(plan: Plan, opened: FileContent[], finish: () => void): Content {
+  try {
+    finish()
+    return plan.build(opened)
+  } catch (error) {
+    for (const file of opened) file.close()
+    plan.abandon?.()
+    throw error
   }
 }
 
-function checkSource(source: unknown): string | Uint8Array {
+type CheckedSource = string | readonly string[] | Uint8Array
+
+function checkSource(source: unknown): CheckedSource {
   if (types.isUint8Array(source)) return source
+  if (!Array.isArray(source))
+    return checkLocation(source, 'source', 'a path, a file: URL, an array of them or a Uint8Array')
+  if (source.length === 0) throw wrongValue('source', 'at least one part', source)
+  return source.map((part, i) => checkLocation(part, `source[${i}]`, 'a path or a file: URL'))
+}
+
+function checkLocation(source: unknown, name: string, expected: string): string {
   if (typeof source === 'string') {
-    if (source.includes('\0')) throw wrongValue('source', 'a path without null bytes', source)
+    if (source.includes('\0')) throw wrongValue(name, 'a path without null bytes', source)
     return source.startsWith('file:') ? fileURLToPath(source) : source
   }
-  if (Array.isArray(source)) {
-    throw new UnsupportedError(
-      'UNSUPPORTED_FORMAT',
-      'a checkpoint split over several files cannot be opened as one; open its files one by one',
-      {},
-      'split checkpoints',
-    )
-  }
   if (isUrl(source)) return fileURLToPath(source)
-  throw wrongType('source', 'a path, a file: URL or a Uint8Array', source)
+  throw wrongType(name, expected, source)
 }
 
 /** By its shape, as Node does: a URL can come from another realm. */
@@ -195,36 +130,4 @@ function isUrl(source: unknown): source is URL {
     typeof (source as URL).href === 'string' &&
     typeof (source as URL).protocol === 'string'
   )
-}
-
-async function readBytes(path: string, { offset, stored }: Deflated): Promise<Uint8Array> {
-  const file = await openFile(path)
-  try {
-    const bytes = new Uint8Array(stored)
-    let count = 0
-    while (count < stored) {
-      const { bytesRead } = await file.read(bytes, count, stored - count, offset + count)
-      if (bytesRead === 0) break
-      count += bytesRead
-    }
-    return bytes.subarray(0, count)
-  } finally {
-    await file.close()
-  }
-}
-
-function readBytesSync(path: string, { offset, stored }: Deflated): Uint8Array {
-  const file = openFileSync(path, 'r')
-  try {
-    const bytes = new Uint8Array(stored)
-    let count = 0
-    while (count < stored) {
-      const bytesRead = readSync(file, bytes, count, stored - count, offset + count)
-      if (bytesRead === 0) break
-      count += bytesRead
-    }
-    return bytes.subarray(0, count)
-  } finally {
-    closeSync(file)
-  }
 }

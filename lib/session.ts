@@ -1,36 +1,28 @@
 /**
- * One opened checkpoint as its parts see it: the native handle, the tables, the caps, and whether
- * it is closed.
+ * What the tensors of one source share: the tables, the storages, the caps, and whether it is
+ * closed. {@link FileSession} stands on an opened file or bytes, {@link MadeSession} of `made.ts`
+ * on elements that are put together when they are asked for.
  */
 import { binding, type Handle, type Opened, type Outcome } from './binding'
 import { Catalog } from './catalog'
 import type { TensorData } from './dtype'
 import { errorFrom, LimitError, StateError } from './errors'
 import type { Limits } from './limits'
-import { Storages } from './storage'
+import { FileStorages, type Storages } from './storage'
 
-export class Session {
-  readonly handle: Handle
-  readonly catalog: Catalog
+export abstract class Session {
+  abstract readonly catalog: Catalog
+  abstract readonly storages: Storages
   readonly limits: Limits
-  /** The file, as given; nothing for bytes. */
+  /** The file or directory, as given; nothing for bytes. */
   readonly path: string | undefined
-  /** The caller's bytes, where those were opened. */
-  readonly source: Uint8Array | undefined
-  readonly isMapped: boolean
-  readonly storages: Storages
   /** Elements by tensor row, so that one tensor under two names gives one array. */
   readonly data = new Map<number, TensorData>()
   #closed = false
 
-  constructor(opened: Opened, source: string | Uint8Array, limits: Limits) {
-    this.handle = opened.handle
-    this.catalog = new Catalog(opened)
+  constructor(path: string | undefined, limits: Limits) {
+    this.path = path
     this.limits = limits
-    this.path = typeof source === 'string' ? source : undefined
-    this.source = typeof source === 'string' ? undefined : source
-    this.isMapped = opened.mapped
-    this.storages = new Storages(this)
   }
 
   get isClosed(): boolean {
@@ -60,16 +52,42 @@ export class Session {
     )
   }
 
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.data.clear()
+    this.release()
+  }
+
+  /** Gives up what {@link storages} have handed out. */
+  protected abstract release(): void
+}
+
+/** One opened file, or the bytes of one. */
+export class FileSession extends Session {
+  readonly handle: Handle
+  readonly catalog: Catalog
+  /** The caller's bytes, where those were opened. */
+  readonly source: Uint8Array | undefined
+  readonly isMapped: boolean
+  readonly storages: FileStorages
+
+  constructor(opened: Opened, source: string | Uint8Array, limits: Limits) {
+    super(typeof source === 'string' ? source : undefined, limits)
+    this.handle = opened.handle
+    this.catalog = new Catalog(opened)
+    this.source = typeof source === 'string' ? undefined : source
+    this.isMapped = opened.mapped
+    this.storages = new FileStorages(this)
+  }
+
   /** What a native call gave; throws what it failed with. */
   unwrap<T>(outcome: Outcome<T>): T {
     if (outcome.failure) throw errorFrom(outcome.failure, this.path)
     return outcome as T
   }
 
-  close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.data.clear()
+  protected override release(): void {
     binding.close(this.handle, this.storages.release())
   }
 }

@@ -14,7 +14,7 @@ import type { DType } from './dtype'
 import { StateError, UnsupportedError } from './errors'
 import { inflate } from './inflate'
 import { printable } from './printable'
-import type { Session } from './session'
+import type { FileSession } from './session'
 
 /**
  * Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are
@@ -43,11 +43,11 @@ export class Storage {
   readonly dtype: DType
 
   /** @internal */
-  constructor({ catalog }: Session, index: number) {
-    this.key = catalog.storageKey(index)
-    this.byteLength = catalog.storage(index, 'bytes')
-    this.device = catalog.storageDevice(index)
-    this.dtype = catalog.storageDType(index).name
+  constructor(key: string, byteLength: number, device: string, dtype: DType) {
+    this.key = key
+    this.byteLength = byteLength
+    this.device = device
+    this.dtype = dtype
   }
 
   [inspect.custom](): string {
@@ -55,22 +55,55 @@ export class Storage {
   }
 }
 
-export class Storages {
-  readonly #session: Session
+/**
+ * @throws {@link UnsupportedError} `UNSUPPORTED_RUNTIME` for more bytes than an ArrayBuffer can have
+ */
+export function checkBufferLength(bytes: number, path: string | undefined): void {
+  if (bytes <= LONGEST_BUFFER) return
+  throw new UnsupportedError(
+    'UNSUPPORTED_RUNTIME',
+    `${bytes} bytes are more than an ArrayBuffer can have here (${LONGEST_BUFFER}); ` +
+      'read them in pieces with bytes(start, end)',
+    { path },
+    'long ArrayBuffers',
+  )
+}
+
+/** The storages of one session, by number. */
+export interface Storages {
+  object(index: number): Storage
+  /** Whether tensors get a piece each, because the whole is more than one buffer should be. */
+  isLong(index: number): boolean
+  /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
+  isPlain(index: number): boolean
+  /** Bytes [start, end) of a storage, at a multiple of `unit` bytes. */
+  span(index: number, start: number, end: number, unit: number): Span
+  /** A copy of bytes [start, end) of a storage, as they are in host order. */
+  copy(index: number, start: number, end: number): ArrayBuffer
+}
+
+export class FileStorages implements Storages {
+  readonly #session: FileSession
   readonly #objects = new Map<number, Storage>()
   readonly #spans = new Map<number, Span>()
   /** Pieces of long storages, by storage, start and end. */
   readonly #ranges = new Map<string, Span>()
   readonly #windows = new Map<number, { buffer: ArrayBuffer; zeroCopy: boolean }>()
 
-  constructor(session: Session) {
+  constructor(session: FileSession) {
     this.#session = session
   }
 
   object(index: number): Storage {
     let object = this.#objects.get(index)
     if (object === undefined) {
-      object = new Storage(this.#session, index)
+      const { catalog } = this.#session
+      object = new Storage(
+        catalog.storageKey(index),
+        catalog.storage(index, 'bytes'),
+        catalog.storageDevice(index),
+        catalog.storageDType(index).name,
+      )
       this.#objects.set(index, object)
     }
     return object
@@ -125,7 +158,7 @@ export class Storages {
   /** A copy of bytes [start, end) of a storage, as they are in host order. */
   copy(index: number, start: number, end: number): ArrayBuffer {
     this.#session.checkOpen()
-    this.#checkLength(end - start)
+    checkBufferLength(end - start, this.#session.path)
     const { catalog, source, handle, path } = this.#session
     const place = catalog.storage(index, 'place')
     if (place === StoragePlace.nowhere) {
@@ -166,7 +199,7 @@ export class Storages {
   }
 
   #rangeOfLong(index: number, start: number, end: number, unit: number): Span {
-    this.#checkLength(end - start)
+    checkBufferLength(end - start, this.#session.path)
     const key = `${index} ${start} ${end}`
     let range = this.#ranges.get(key)
     if (range === undefined || range.byteOffset % unit !== 0) {
@@ -174,17 +207,6 @@ export class Storages {
       this.#ranges.set(key, range)
     }
     return range
-  }
-
-  #checkLength(bytes: number): void {
-    if (bytes <= LONGEST_BUFFER) return
-    throw new UnsupportedError(
-      'UNSUPPORTED_RUNTIME',
-      `${bytes} bytes are more than an ArrayBuffer can have here (${LONGEST_BUFFER}); ` +
-        'read them in pieces with bytes(start, end)',
-      { path: this.#session.path },
-      'long ArrayBuffers',
-    )
   }
 
   #make(index: number, start: number, end: number, unit: number): Span {

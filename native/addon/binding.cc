@@ -10,6 +10,8 @@ using namespace torchmap::addon;
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["openSync"] = Napi::Function::New(env, guarded<open_sync>, "openSync");
   exports["open"] = Napi::Function::New(env, guarded<open_async>, "open");
+  exports["openFile"] = Napi::Function::New(env, guarded<open_shared>, "openFile");
+  exports["closeFile"] = Napi::Function::New(env, guarded<close_shared>, "closeFile");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");

@@ -24,4 +24,9 @@ Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);
 // The session behind a handle; throws TypeError for anything that is no handle.
 Session& unwrap(const Napi::Value& value);
 
+// A file that several checkpoints lie in; empty once closed.
+using SharedFile = std::shared_ptr<Source>;
+Napi::Object wrap_file(Napi::Env env, SharedFile file);
+SharedFile& unwrap_file(const Napi::Value& value);
+
 }  // namespace torchmap::addon

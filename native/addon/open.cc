@@ -1,7 +1,9 @@
 // Opening: at once, or on a thread of libuv's pool.
 #include "addon/entries.h"
 #include "addon/guard.h"
+#include "addon/handle.h"
 #include "addon/values.h"
+#include "core/source/slice.h"
 
 namespace torchmap::addon {
 namespace {
@@ -60,6 +62,17 @@ Result<std::unique_ptr<Checkpoint>> open_bytes(ByteSpan bytes, const Request& re
   return checkpoint;
 }
 
+// A checkpoint inside a file, at bytes [offset, offset + length) of it.
+Result<std::unique_ptr<Checkpoint>> open_inside(const SharedFile& file, uint64_t offset,
+                                                uint64_t length, const Request& request) {
+  if (!file) return Status(Code::kClosed, "the file is closed");
+  TRY_ASSIGN(std::shared_ptr<Source> slice, slice_source(file, offset, length));
+  auto checkpoint = Checkpoint::open(std::move(slice), request.options, request.inflated());
+  if (!checkpoint.ok() && checkpoint.status().failure().offset)
+    *checkpoint.status().failure().offset += offset;
+  return checkpoint;
+}
+
 class OpenWorker final : public Napi::AsyncWorker {
  public:
   OpenWorker(Napi::Env env, std::string path, Request request, const Napi::Uint8Array& cancel)
@@ -113,8 +126,10 @@ class OpenWorker final : public Napi::AsyncWorker {
 
 Napi::Value open_sync(const Napi::CallbackInfo& info) {
   const Request request = read_request(info[1].As<Napi::Object>());
-  auto result = info[0].IsString() ? open_path(info[0].As<Napi::String>().Utf8Value(), request)
-                                   : open_bytes(bytes_of(info[0]), request);
+  auto result = info[0].IsString()   ? open_path(info[0].As<Napi::String>().Utf8Value(), request)
+                : info[2].IsNumber() ? open_inside(unwrap_file(info[0]), integer_of(info[2]),
+                                                   integer_of(info[3]), request)
+                                     : open_bytes(bytes_of(info[0]), request);
   return result.ok() ? opened(info.Env(), std::move(result).value())
                      : failure(info.Env(), result.status());
 }
@@ -126,6 +141,21 @@ Napi::Value open_async(const Napi::CallbackInfo& info) {
   const Napi::Promise promise = worker->promise();
   worker.release()->Queue();
   return promise;
+}
+
+Napi::Value open_shared(const Napi::CallbackInfo& info) {
+  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), {info[1].ToBoolean()});
+  if (!source.ok()) return failure(info.Env(), source.status());
+  Napi::Object result = Napi::Object::New(info.Env());
+  result["size"] = static_cast<double>((*source)->size());
+  result["mapped"] = !(*source)->mapped().empty();
+  result["file"] = wrap_file(info.Env(), std::move(*source));
+  return result;
+}
+
+Napi::Value close_shared(const Napi::CallbackInfo& info) {
+  unwrap_file(info[0]).reset();
+  return info.Env().Undefined();
 }
 
 }  // namespace torchmap::addon

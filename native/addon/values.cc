@@ -182,6 +182,7 @@ Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
   identity["size"] = big(env, file.size);
   identity["mtimeNs"] = Napi::BigInt::New(env, file.mtime_ns);
   result["identity"] = identity;
+  result["rootClass"] = string(env, row.root_class());
   result["mapped"] = !row.source().mapped().empty();
   result["names"] = packed_strings(env, row.names());
   result["named"] = words(env, row.names().tensors.data(), row.names().size());

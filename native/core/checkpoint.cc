@@ -102,6 +102,15 @@ Status Checkpoint::finish(const OpenOptions& options, NodeId root,
   return walk(*interpreter_, root_, WalkMode::kEverything, names_, skipped_);
 }
 
+std::string Checkpoint::root_class() const {
+  const Node& root = (*pool_)[pool_->target(root_)];
+  if (root.tag != Tag::kCall || static_cast<CallKind>(root.flags) == CallKind::kReduce) return {};
+  const Node& type = (*pool_)[pool_->target(root.a)];
+  if (type.tag != Tag::kGlobal) return {};
+  const GlobalName name = python3_name(pool_->globals[type.a]);
+  return std::string(name.module) + "." + std::string(name.name);
+}
+
 Result<uint64_t> Checkpoint::storage_offset(uint32_t index) {
   Storage& storage = catalog_.storages[index];
   if (storage.place == StoragePlace::kRecord && storage.offset == 0) {

@@ -55,6 +55,8 @@ class Checkpoint {
   Pool& pool() { return *pool_; }
   Interpreter& interpreter() { return *interpreter_; }
   NodeId root() const { return root_; }
+  // `module.name` of the class of a root that is an object, in Python 3's spelling; else empty.
+  std::string root_class() const;
   const Names& names() const { return names_; }
   const std::vector<Skipped>& skipped() const { return skipped_; }
 

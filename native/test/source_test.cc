@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "check.h"
+#include "core/source/slice.h"
 #include "files.h"
 
 using namespace torchmap;
@@ -213,4 +214,42 @@ TEST(source_empty_memory) {
   EXPECT_EQ(source->size(), 0);
   EXPECT_TRUE(source->view(0, 0).ok());
   EXPECT_FALSE(source->view(0, 1).ok());
+}
+
+TEST(source_slice_is_a_file_of_its_own) {
+  const TemporaryFile file("0123456789");
+  for (const bool map : {true, false}) {
+    auto base = open_file(file.path(), {map});
+    ASSERT_TRUE(base.ok());
+    auto slice = slice_source(*base, 3, 4);
+    ASSERT_TRUE(slice.ok());
+    EXPECT_EQ((*slice)->size(), 4);
+    auto all = (*slice)->view(0, 4);
+    ASSERT_TRUE(all.ok());
+    EXPECT_EQ(as_text(*all), "3456");
+    std::byte two[2];
+    EXPECT_TRUE((*slice)->read(2, two).ok());
+    EXPECT_EQ(as_text(two), "56");
+    EXPECT_TRUE((*slice)->view(2, 3).status().code() == Code::kTruncated);
+    EXPECT_TRUE((*slice)->view(UINT64_MAX, 2).status().code() == Code::kTruncated);
+    EXPECT_EQ((*slice)->mapped().size(), map ? 4 : 0);
+    EXPECT_TRUE((*slice)->check_unchanged().ok());
+    (*slice)->unmap();
+    EXPECT_TRUE((*slice)->view(0, 1).status().code() == Code::kClosed);
+    EXPECT_TRUE((*slice)->check_unchanged().code() == Code::kClosed);
+    EXPECT_TRUE((*base)->view(0, 10).ok());
+  }
+}
+
+TEST(source_slice_lies_in_its_base) {
+  const TemporaryFile file("0123456789");
+  auto base = open_file(file.path(), {});
+  ASSERT_TRUE(base.ok());
+  EXPECT_TRUE(slice_source(*base, 10, 0).ok());
+  for (const auto& [offset, length] :
+       {std::pair<uint64_t, uint64_t>{8, 3}, {11, 0}, {UINT64_MAX, 1}, {1, UINT64_MAX}}) {
+    auto slice = slice_source(*base, offset, length);
+    ASSERT_TRUE(!slice.ok());
+    EXPECT_TRUE(slice.status().code() == Code::kTruncated);
+  }
 }

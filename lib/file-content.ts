@@ -1,0 +1,96 @@
+/** The content of one file, or of the bytes of one. */
+import { binding, type Opened } from './binding'
+import type { Content, FileIdentity, Format, Part, Skipped } from './content'
+import type { FileSession } from './session'
+import { rootOf } from './tape'
+import { Tensor } from './tensor'
+import { TensorMap } from './tensor-map'
+
+export class FileContent implements Content {
+  readonly format: Format
+  readonly era: string
+  readonly byteOrder: 'little' | 'big'
+  readonly size: number
+  /** `module.name` of the class of a root that is an object; empty for other roots. */
+  readonly rootClass: string
+  readonly identity: FileIdentity | undefined
+  readonly skipped: readonly Skipped[]
+  readonly parts: readonly Part[]
+  readonly #session: FileSession
+  readonly #tensors: TensorMap
+  readonly #stateDicts = new Map<string | undefined, TensorMap>()
+  #root: { value: unknown } | undefined
+
+  constructor(session: FileSession, opened: Opened) {
+    this.format = opened.format as Format
+    this.era = opened.era
+    this.byteOrder = opened.byteOrder
+    this.size = opened.size
+    this.rootClass = opened.rootClass
+    this.identity = session.path === undefined ? undefined : Object.freeze(opened.identity)
+    this.skipped = Object.freeze(opened.skipped.map((skipped) => Object.freeze(skipped)))
+    const { path } = session
+    this.parts = Object.freeze(
+      path === undefined ? [] : [Object.freeze({ path, isOpen: true } as const)],
+    )
+    this.#session = session
+    this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named })
+  }
+
+  get path(): string | undefined {
+    return this.#session.path
+  }
+
+  get isMapped(): boolean {
+    return this.#session.isMapped
+  }
+
+  get isClosed(): boolean {
+    return this.#session.isClosed
+  }
+
+  get tensors(): TensorMap {
+    return this.#tensors
+  }
+
+  stateDict(from: string | undefined): TensorMap {
+    let found = this.#stateDicts.get(from)
+    if (found === undefined) {
+      const { names, named, tables } = this.#session.unwrap(
+        binding.stateDict(this.#session.handle, from),
+      )
+      if (tables !== undefined) this.#session.catalog.update(tables)
+      found = new TensorMap(this.#session, { names, named })
+      this.#stateDicts.set(from, found)
+    }
+    return found
+  }
+
+  get root(): unknown {
+    if (this.#root === undefined) {
+      const session = this.#session
+      const tape = session.unwrap(binding.tape(session.handle))
+      if (tape.tables !== undefined) session.catalog.update(tape.tables)
+      const nameless = new Map<number, Tensor>()
+      const tensor = (row: number) => {
+        const known = this.#tensors.ofRow(row) ?? nameless.get(row)
+        if (known !== undefined) return known
+        const made = new Tensor(session, row, '')
+        nameless.set(row, made)
+        return made
+      }
+      const storage = (index: number) => session.storages.object(index)
+      this.#root = { value: rootOf(tape, { session, tensor, storage }) }
+    }
+    return this.#root.value
+  }
+
+  checkOpen(): void {
+    this.#session.checkOpen()
+  }
+
+  close(): void {
+    this.#root = undefined
+    this.#session.close()
+  }
+}

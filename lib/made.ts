@@ -1,0 +1,162 @@
+/**
+ * Tensors whose elements are put together when they are first asked for: from the chunks of a
+ * distributed checkpoint, the partitions of an optimizer, the factors of a reparametrised weight.
+ */
+import { TensorFlag } from './binding'
+import { Catalog } from './catalog'
+import { DTYPES, type DType } from './dtype'
+import type { Limits } from './limits'
+import { Session } from './session'
+import { checkBufferLength, LONGEST_BUFFER, type Span, Storage, type Storages } from './storage'
+import { Tensor } from './tensor'
+
+/** A row-major tensor to be made. */
+export interface Recipe {
+  dtype: DType
+  shape: readonly number[]
+  requiresGrad?: boolean
+  isParameter?: boolean
+  /** Name of its storage. */
+  key: string
+  /**
+   * Where the elements lie somewhere already, in one piece: that tensor. Nothing is copied then.
+   * It is asked for once, when the elements are.
+   */
+  whole?: () => Tensor
+  /** Else: writes all elements, in host order; `target` is zeroed. */
+  fill?: (target: ArrayBuffer) => void
+}
+
+const BY_NAME = new Map(DTYPES.map((dtype) => [dtype.name, dtype]))
+
+/** A session of made tensors; {@link close} gives their elements up. */
+export class MadeSession extends Session {
+  readonly catalog = new Catalog({
+    tensors: new Float64Array(0),
+    dims: new Float64Array(0),
+    parts: new Uint32Array(0),
+    quantizers: [],
+    storages: new Float64Array(0),
+    keys: { text: '', ends: new Uint32Array(0) },
+    devices: ['cpu'],
+  })
+  readonly storages: MadeStorages
+
+  constructor(path: string | undefined, limits: Limits) {
+    super(path, limits)
+    this.storages = new MadeStorages(this)
+  }
+
+  /** Adds a tensor; the number names it, for any number of {@link tensor}s. */
+  add(recipe: Recipe): number {
+    const { requiresGrad = false, isParameter = false, shape } = recipe
+    const dtype = BY_NAME.get(recipe.dtype)!
+    return this.catalog.add({
+      dtype: dtype.index,
+      storage: this.storages.add(recipe),
+      device: 0,
+      flags:
+        (requiresGrad ? TensorFlag.requiresGrad : 0) | (isParameter ? TensorFlag.isParameter : 0),
+      offset: 0,
+      sizes: shape,
+      strides: rowMajor(shape),
+    })
+  }
+
+  tensor(row: number, name: string): Tensor {
+    return new Tensor(this, row, name)
+  }
+
+  protected override release(): void {
+    this.storages.release()
+  }
+}
+
+class MadeStorages implements Storages {
+  readonly #session: MadeSession
+  readonly #recipes: Recipe[] = []
+  readonly #objects = new Map<number, Storage>()
+  readonly #spans = new Map<number, Span>()
+
+  constructor(session: MadeSession) {
+    this.#session = session
+  }
+
+  add(recipe: Recipe): number {
+    this.#recipes.push(recipe)
+    return this.#recipes.length - 1
+  }
+
+  object(index: number): Storage {
+    let object = this.#objects.get(index)
+    if (object === undefined) {
+      const { key, dtype } = this.#recipes[index]!
+      object = new Storage(key, this.#bytes(index), 'cpu', dtype)
+      this.#objects.set(index, object)
+    }
+    return object
+  }
+
+  isLong(index: number): boolean {
+    return this.#bytes(index) > LONGEST_BUFFER
+  }
+
+  isPlain(index: number): boolean {
+    return this.#recipes[index]!.whole !== undefined
+  }
+
+  span(index: number, start: number, end: number): Span {
+    this.#session.checkOpen()
+    // A range of a whole tensor that is too long for one buffer would need a window of its own.
+    checkBufferLength(this.#bytes(index), this.#session.path)
+    let all = this.#spans.get(index)
+    if (all === undefined) {
+      all = end === start ? EMPTY : this.#make(this.#recipes[index]!, this.#bytes(index))
+      this.#spans.set(index, all)
+    }
+    return { ...all, byteOffset: all.byteOffset + start }
+  }
+
+  copy(index: number, start: number, end: number): ArrayBuffer {
+    this.#session.checkOpen()
+    checkBufferLength(end - start, this.#session.path)
+    const { whole } = this.#recipes[index]!
+    if (whole !== undefined && this.isLong(index)) {
+      return new Uint8Array(whole().bytes(start, end)).buffer
+    }
+    const { buffer, byteOffset } = this.span(index, 0, this.#bytes(index))
+    return new Uint8Array(new Uint8Array(buffer, byteOffset + start, end - start)).buffer
+  }
+
+  release(): void {
+    this.#spans.clear()
+  }
+
+  #bytes(index: number): number {
+    const { dtype, shape } = this.#recipes[index]!
+    return shape.reduce((a, b) => a * b, BY_NAME.get(dtype)!.bytes)
+  }
+
+  #make({ whole, fill }: Recipe, bytes: number): Span {
+    if (whole !== undefined) {
+      const tensor = whole()
+      const { buffer, byteOffset } = tensor.data
+      return { buffer, byteOffset, zeroCopy: tensor.isZeroCopy }
+    }
+    this.#session.checkCopy(bytes)
+    const buffer = new ArrayBuffer(bytes)
+    fill?.(buffer)
+    return { buffer, byteOffset: 0, zeroCopy: false }
+  }
+}
+
+const EMPTY: Span = { buffer: new ArrayBuffer(0), byteOffset: 0, zeroCopy: false }
+
+/** Strides of a tensor without gaps, in elements. */
+export function rowMajor(shape: readonly number[]): number[] {
+  const strides = shape.map(() => 1)
+  for (let d = shape.length - 2; d >= 0; --d) {
+    strides[d] = strides[d + 1]! * Math.max(shape[d + 1]!, 1)
+  }
+  return strides
+}

@@ -1,0 +1,111 @@
+/** Which checkpoint a directory is. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { FormatError, StateError } from '../errors'
+import type { Request } from '../request'
+import { planOfIndex } from './index-file'
+import { joinedPlan } from './joined'
+import type { Plan } from './plan'
+
+/** What stands in a directory. */
+export interface Folder {
+  path: string
+  files: ReadonlySet<string>
+  folders: ReadonlySet<string>
+}
+
+type Recogniser = (folder: Folder, request: Request) => Plan | undefined
+
+/** The first one that knows the directory reads it. */
+const RECOGNISERS: readonly Recogniser[] = [planOfIndexIn, planOfShards, planOfSingle]
+
+export function readFolder(path: string): Folder {
+  const entries = readdirSync(path, { withFileTypes: true })
+  // What links point to is found out when it is opened.
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
+  return { path, files: new Set(files.sort()), folders: new Set(folders.sort()) }
+}
+
+/**
+ * @throws {@link FormatError} `NOT_A_CHECKPOINT` for a directory that is none
+ * @throws {@link StateError} `MISSING_SHARD`
+ */
+export function planOfDirectory(path: string, request: Request): Plan {
+  const folder = readFolder(path)
+  for (const recognise of RECOGNISERS) {
+    const plan = recognise(folder, request)
+    if (plan !== undefined) return plan
+  }
+  const names = [...folder.files, ...[...folder.folders].map((name) => `${name}/`)]
+  const shown = names.slice(0, 5).map((name) => `'${name}'`)
+  const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : ''
+  const what = names.length === 0 ? 'is empty' : `holds ${shown.join(', ')}${more}`
+  const message = `the directory is no checkpoint that is known here: it ${what}`
+  throw new FormatError('NOT_A_CHECKPOINT', message, { path })
+}
+
+/**
+ * The names that Hugging Face's libraries look for, best first; a variant such as `fp16` stands
+ * before the extension, in an index before `.json` or `.index`.
+ * Source: transformers/utils/__init__.py (SAFE_WEIGHTS_NAME ...); diffusers/utils/constants.py.
+ */
+const STEMS = ['model', 'diffusion_pytorch_model', 'pytorch_model', 'adapter_model'] as const
+const KINDS = ['safetensors', 'bin'] as const
+
+/** The index of a directory: the one without a variant, else the only one there is. */
+function planOfIndexIn({ path, files }: Folder, request: Request): Plan | undefined {
+  // A file of the whole model goes before an index of its parts.
+  const indexes = [...files].filter((name) => /\.index(\.[^.]+)?\.json$/.test(name))
+  const preferred = KINDS.flatMap((kind) =>
+    STEMS.flatMap((stem) => [`${stem}.${kind}`, `${stem}.${kind}.index.json`]),
+  ).find((name) => files.has(name))
+  if (preferred !== undefined && !preferred.endsWith('.json')) return undefined
+  if (preferred !== undefined) return planOfIndex(join(path, preferred), request)
+  if (indexes.length > 1) {
+    const shown = indexes.map((name) => `'${name}'`).join(', ')
+    throw new StateError('NO_SUCH_TENSOR', `the directory has several indexes: ${shown}`, { path })
+  }
+  const [only] = indexes
+  return only === undefined ? undefined : planOfIndex(join(path, only), request)
+}
+
+/** `model-00001-of-00003.safetensors` and its kin. */
+const SHARD = /^(.*?)-?(\d+)-of-(\d+)(\.[^.]+)?\.(safetensors|bin|pt|pth|ckpt)$/
+
+/** Shards that count themselves, without an index. */
+function planOfShards({ path, files }: Folder, request: Request): Plan | undefined {
+  const groups = new Map<string, { count: number; numbers: Map<number, string> }>()
+  for (const file of files) {
+    const match = SHARD.exec(file)
+    if (match === null) continue
+    const [, stem, number, count, variant = '', kind] = match
+    const key = `${kind} ${stem} ${variant} ${count}`
+    const group = groups.get(key) ?? { count: Number(count), numbers: new Map() }
+    group.numbers.set(Number(number), file)
+    groups.set(key, group)
+  }
+  if (groups.size !== 1) return undefined
+  const [{ count, numbers }] = groups.values() as unknown as [
+    { count: number; numbers: Map<number, string> },
+  ]
+  const base = numbers.has(0) ? 0 : 1
+  for (let i = base; i < count + base; ++i) {
+    if (numbers.has(i)) continue
+    const example = [...numbers.values()][0]
+    const message = `shard ${i} of ${count} is missing beside '${example}'`
+    throw new StateError('MISSING_SHARD', message, { path })
+  }
+  const sorted = [...numbers].sort(([a], [b]) => a - b).map(([, file]) => join(path, file))
+  return joinedPlan(sorted, request, path)
+}
+
+/** A directory with one file of weights. */
+function planOfSingle({ path, files }: Folder): Plan | undefined {
+  const known = KINDS.flatMap((kind) => STEMS.map((stem) => `${stem}.${kind}`))
+  const weights = [...files].filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name))
+  const file =
+    known.find((name) => files.has(name)) ?? (weights.length === 1 ? weights[0] : undefined)
+  if (file === undefined) return undefined
+  return { files: [join(path, file)], build: ([content]) => content! }
+}

@@ -1,0 +1,57 @@
+/** One file among those of a checkpoint, opened when something of it is first asked for. */
+import { statSync } from 'node:fs'
+import type { Part } from '../content'
+import { StateError } from '../errors'
+import type { FileContent } from '../file-content'
+import type { Request } from '../request'
+
+export class PartFile implements Part {
+  readonly path: string
+  readonly #request: Request
+  #content: FileContent | undefined
+
+  constructor(path: string, request: Request, content?: FileContent) {
+    this.path = path
+    this.#request = request
+    this.#content = content
+  }
+
+  get isOpen(): boolean {
+    return this.#content !== undefined
+  }
+
+  /**
+   * Bytes of the file.
+   *
+   * @throws {@link StateError} `MISSING_SHARD`
+   */
+  get size(): number {
+    try {
+      return this.#content?.size ?? statSync(this.path).size
+    } catch (error) {
+      throw this.#failure(error)
+    }
+  }
+
+  /** @throws {@link StateError} `MISSING_SHARD`, and what opening a file throws */
+  get content(): FileContent {
+    if (this.#content === undefined) {
+      try {
+        this.#content = this.#request.openFileSync(this.path)
+      } catch (error) {
+        throw this.#failure(error)
+      }
+    }
+    return this.#content
+  }
+
+  close(): void {
+    this.#content?.close()
+  }
+
+  #failure(error: unknown): unknown {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return error
+    const message = `a part of the checkpoint is missing: '${this.path}'`
+    return new StateError('MISSING_SHARD', message, { path: this.path, cause: error })
+  }
+}

@@ -1,0 +1,83 @@
+/** What all checkpoints of several files have in common. */
+import { endianness } from 'node:os'
+import type { Content, FileIdentity, Format, Part, Skipped } from '../content'
+import { StateError } from '../errors'
+import type { Tensor } from '../tensor'
+
+export abstract class SeveralFiles implements Content {
+  abstract readonly format: Format
+  abstract readonly era: string
+  abstract readonly parts: readonly (Part & { readonly size: number })[]
+  abstract readonly skipped: readonly Skipped[]
+  abstract readonly tensors: ReadonlyMap<string, Tensor>
+  abstract readonly root: unknown
+  readonly byteOrder: 'little' | 'big' = endianness() === 'LE' ? 'little' : 'big'
+  /** The directory or index; nothing for parts given one by one. */
+  readonly path: string | undefined
+  readonly identity: FileIdentity | undefined = undefined
+  readonly isMapped: boolean
+  #closed = false
+
+  constructor(path: string | undefined, isMapped: boolean) {
+    this.path = path
+    this.isMapped = isMapped
+  }
+
+  abstract stateDict(from: string | undefined): ReadonlyMap<string, Tensor>
+
+  /** Closes the files. */
+  protected abstract release(): void
+
+  get size(): number {
+    return this.parts.reduce((sum, part) => sum + sizeOf(part), 0)
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  checkOpen(): void {
+    if (this.#closed) {
+      throw new StateError('CLOSED', 'the checkpoint is closed', { path: this.path })
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.release()
+  }
+}
+
+/** A part that is not there has no bytes. */
+function sizeOf(part: { readonly size: number }): number {
+  try {
+    return part.size
+  } catch {
+    return 0
+  }
+}
+
+/**
+ * The tensors of `tensors` under a path of keys, with the names they have below it.
+ *
+ * @throws {@link StateError} `NO_SUCH_TENSOR` when there are none
+ */
+export function branch<T>(
+  names: Iterable<readonly [string, T]>,
+  from: string,
+  path: string | undefined,
+): Map<string, T> {
+  const found = new Map<string, T>()
+  const prefix = `${from}.`
+  for (const [name, value] of names) {
+    if (from === '') found.set(name, value)
+    else if (name === from) found.set('', value)
+    else if (name.startsWith(prefix)) found.set(name.slice(prefix.length), value)
+  }
+  if (found.size === 0) {
+    const message = `nothing in the checkpoint is called '${from}'`
+    throw new StateError('NO_SUCH_TENSOR', message, { path })
+  }
+  return found
+}

@@ -1,0 +1,223 @@
+/**
+ * One call of `open`, its options checked: opens single files and bytes, and inflates the deflated
+ * records that the native side asks for.
+ */
+import { closeSync, openSync as openFileSync, readSync } from 'node:fs'
+import { open as openFile } from 'node:fs/promises'
+import { types } from 'node:util'
+import { checkOptions, wrongType, wrongValue } from './arguments'
+import {
+  binding,
+  type NativeFailure,
+  type NativeOptions,
+  type Opened,
+  type SharedFile,
+} from './binding'
+import { errorFrom, FormatError } from './errors'
+import { FileContent } from './file-content'
+import { inflate } from './inflate'
+import { checkLimits, LIMITS, type Limits } from './limits'
+import { FileSession } from './session'
+
+export interface OpenOptions {
+  /** Stops the opening; the promise rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+  /** Caps on what the checkpoint may ask for; {@link LIMITS} by default. */
+  limits?: Partial<Limits> | undefined
+  /** Map the file (the default), or read it piece by piece, which suits network file systems. */
+  mmap?: boolean | undefined
+  /**
+   * What to do about classes and functions this package does not know: make them inert objects
+   * (`opaque`, the default), or refuse the checkpoint (`strict`). None is ever imported or called.
+   */
+  globals?: 'opaque' | 'strict' | undefined
+  /**
+   * When the parts of a checkpoint of several files are looked at. `check` (the default): `open`
+   * refuses a checkpoint with a missing part; parts are opened when a tensor of theirs is first
+   * asked for. `lazy`: a missing part is an error of the tensors it should have. `open`: all parts
+   * are opened now; tensors that an index does not list are found too.
+   */
+  parts?: 'check' | 'lazy' | 'open' | undefined
+}
+
+const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'parts'] as const
+
+/** A deflated record that has to be inflated before the checkpoint can be read. */
+interface Deflated {
+  name: string
+  /** Bytes from the start of the file. */
+  offset: number
+  /** Bytes stored. */
+  stored: number
+  /** Bytes once inflated. */
+  bytes: number
+}
+
+export class Request {
+  readonly signal: AbortSignal | undefined
+  readonly mmap: boolean
+  readonly parts: 'check' | 'lazy' | 'open'
+  readonly limits: Limits
+  readonly #native: Omit<NativeOptions, 'inflated'>
+
+  constructor(options: OpenOptions) {
+    checkOptions('options', options, OPTIONS)
+    const given: OpenOptions = options
+    const { signal, limits = {}, mmap = true, globals = 'opaque', parts = 'check' } = given
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+      throw wrongType('options.signal', 'an AbortSignal', signal)
+    }
+    if (typeof mmap !== 'boolean') throw wrongType('options.mmap', 'a boolean', mmap)
+    if (globals !== 'opaque' && globals !== 'strict') {
+      throw wrongValue('options.globals', "'opaque' or 'strict'", globals)
+    }
+    if (parts !== 'check' && parts !== 'lazy' && parts !== 'open') {
+      throw wrongValue('options.parts', "'check', 'lazy' or 'open'", parts)
+    }
+    const caps = checkLimits(limits)
+    this.signal = signal
+    this.mmap = mmap
+    this.parts = parts
+    this.limits = { ...LIMITS, ...caps }
+    this.#native = { map: mmap, strict: globals === 'strict', limits: caps }
+  }
+
+  /** Opens a file off the main thread. */
+  async openFile(path: string): Promise<FileContent> {
+    const { signal } = this
+    signal?.throwIfAborted()
+    const attempt = this.#attempt(path)
+    const cancel = new Uint8Array(1)
+    const stop = () => {
+      cancel[0] = 1
+    }
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      for (;;) {
+        const outcome = await binding.open(path, attempt.native, cancel)
+        if (signal?.aborted) {
+          if (!outcome.failure) binding.close(outcome.handle, [])
+          throw signal.reason
+        }
+        if (!outcome.failure) return attempt.content(outcome)
+        const record = attempt.deflated(outcome.failure)
+        attempt.inflated(record, await readBytes(path, record))
+      }
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  openFileSync(path: string): FileContent {
+    const attempt = this.#attempt(path)
+    for (;;) {
+      const outcome = binding.openSync(path, attempt.native)
+      if (!outcome.failure) return attempt.content(outcome)
+      const record = attempt.deflated(outcome.failure)
+      attempt.inflated(record, readBytesSync(path, record))
+    }
+  }
+
+  openBytes(bytes: Uint8Array): FileContent {
+    // Other threads could change shared bytes while they are decoded.
+    const stable = types.isSharedArrayBuffer(bytes.buffer) ? new Uint8Array(bytes) : bytes
+    const attempt = this.#attempt(bytes)
+    for (;;) {
+      const outcome = binding.openSync(stable, attempt.native)
+      if (!outcome.failure) return attempt.content(outcome)
+      const record = attempt.deflated(outcome.failure)
+      const { offset, stored } = record
+      attempt.inflated(record, stable.subarray(offset, offset + stored))
+    }
+  }
+
+  /** Opens the checkpoint at bytes [offset, offset + length) of a file. */
+  openInside(file: SharedFile, path: string, offset: number, length: number): FileContent {
+    const attempt = this.#attempt(path)
+    for (;;) {
+      const outcome = binding.openSync(file, attempt.native, offset, length)
+      if (!outcome.failure) return attempt.content(outcome)
+      const record = attempt.deflated(outcome.failure)
+      attempt.inflated(record, readBytesSync(path, record))
+    }
+  }
+
+  #attempt(source: string | Uint8Array): Attempt {
+    return new Attempt(source, { ...this.#native, inflated: [] }, this.limits)
+  }
+}
+
+/** The rounds it takes to open one file: one more for each deflated record that is needed. */
+class Attempt {
+  readonly native: NativeOptions
+  readonly #source: string | Uint8Array
+  readonly #limits: Limits
+
+  constructor(source: string | Uint8Array, native: NativeOptions, limits: Limits) {
+    this.#source = source
+    this.native = native
+    this.#limits = limits
+  }
+
+  get #path(): string | undefined {
+    return typeof this.#source === 'string' ? this.#source : undefined
+  }
+
+  content(opened: Opened): FileContent {
+    return new FileContent(new FileSession(opened, this.#source, this.#limits), opened)
+  }
+
+  /** The record that a failure asks for; throws every failure that is about something else. */
+  deflated(failure: NativeFailure): Deflated {
+    const { code, subject, record: name, offset, limit: stored, actual: bytes } = failure
+    const isAsking = code === 'UNSUPPORTED_COMPRESSION' && subject === 'deflate'
+    const isKnown = this.native.inflated.some((record) => record.name === name)
+    if (!isAsking || isKnown || name === undefined || offset === undefined) {
+      throw errorFrom(failure, this.#path)
+    }
+    return { name, offset, stored: stored ?? 0, bytes: bytes ?? 0 }
+  }
+
+  inflated({ name, offset, stored, bytes }: Deflated, deflated: Uint8Array): void {
+    const place = { path: this.#path, record: name, offset }
+    if (deflated.length !== stored) {
+      const message = `record '${name}' has ${deflated.length} of ${stored} bytes`
+      throw new FormatError('TRUNCATED', message, place)
+    }
+    const limit = this.#limits.inflatedBytes
+    const result = inflate(deflated, bytes, { exactly: true, limit, place })
+    this.native.inflated.push({ name, bytes: result })
+  }
+}
+
+async function readBytes(path: string, { offset, stored }: Deflated): Promise<Uint8Array> {
+  const file = await openFile(path)
+  try {
+    const bytes = new Uint8Array(stored)
+    let count = 0
+    while (count < stored) {
+      const { bytesRead } = await file.read(bytes, count, stored - count, offset + count)
+      if (bytesRead === 0) break
+      count += bytesRead
+    }
+    return bytes.subarray(0, count)
+  } finally {
+    await file.close()
+  }
+}
+
+function readBytesSync(path: string, { offset, stored }: Deflated): Uint8Array {
+  const file = openFileSync(path, 'r')
+  try {
+    const bytes = new Uint8Array(stored)
+    let count = 0
+    while (count < stored) {
+      const bytesRead = readSync(file, bytes, count, stored - count, offset + count)
+      if (bytesRead === 0) break
+      count += bytesRead
+    }
+    return bytes.subarray(0, count)
+  } finally {
+    closeSync(file)
+  }
+}
