@@ -30,10 +30,12 @@ export {
   UnsafeError,
   UnsupportedError,
 } from './errors'
+export type { Unfolded } from './fold'
 export { LIMITS, type LimitName, type Limits } from './limits'
 export { NumpyArray } from './numpy'
 export { type Location, open, openSync, type Source } from './open'
 export { type Complex, PyGlobal, PyObject } from './python'
 export type { OpenOptions } from './request'
+export type { FoldOptions, StateDict, StateDictOptions } from './state-dict'
 export { Storage } from './storage'
 export { type Layout, type QScheme, Tensor } from './tensor'

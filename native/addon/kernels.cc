@@ -66,7 +66,7 @@ Napi::Value dequantize(const Napi::CallbackInfo& info) {
   }
   const std::byte* source =
       range_of(info[0], integer_of(info[1]),
-            product_of(env, packed_elements(dtype, count), torchmap::info(dtype).bytes));
+               product_of(env, packed_elements(dtype, count), torchmap::info(dtype).bytes));
   torchmap::dequantize(source, dtype, channels, scales.Data(), zero_points.Data(),
                        reinterpret_cast<float*>(target.data()));
   return env.Undefined();

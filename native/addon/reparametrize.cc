@@ -1,5 +1,5 @@
-// The kernels that compute weights from other ones. Sources are dense typed arrays; what could reach
-// beyond one is checked again.
+// The kernels that compute weights from other ones. Sources are dense typed arrays; what could
+// reach beyond one is checked again.
 #include "core/kernels/reparametrize.h"
 
 #include "addon/entries.h"

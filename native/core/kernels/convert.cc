@@ -95,8 +95,7 @@ void to_float32(const std::byte* source, DType dtype, uint64_t count, float* tar
       for (uint64_t i = 0; i < count; ++i) target[i] = half_to_float(load<uint16_t>(source, i));
       return;
     case DType::kBFloat16:
-      for (uint64_t i = 0; i < count; ++i)
-        target[i] = bfloat16_to_float(load<uint16_t>(source, i));
+      for (uint64_t i = 0; i < count; ++i) target[i] = bfloat16_to_float(load<uint16_t>(source, i));
       return;
     case DType::kFloat8E5M2:
       return from_float8({5, 2, 15, false, true}, source, count, target);

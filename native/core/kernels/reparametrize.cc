@@ -291,8 +291,9 @@ Bilinear bilinear(const std::byte* weight, const ChannelView& view, const std::b
   return {value, std::abs(value) / std::sqrt(squares * u_squares)};
 }
 
-// One of two directions points somewhere else if the cosine is below this.
-constexpr double kAligned = 0.5;
+// The cosine from which on two directions are taken for the same one. The first step of power
+// iteration leaves them closer; directions that were never iterated are anywhere.
+constexpr double kAligned = 0.9;
 
 }  // namespace
 
@@ -329,9 +330,9 @@ void spectral_norm(DType dtype, const std::byte* weight, std::span<const int64_t
   with_element(dtype, [&](auto element) {
     using E = decltype(element);
     Bilinear sigma = bilinear<E>(weight, view, u, v);
-    if (other && !(sigma.alignment >= kAligned)) {
+    if (other) {
       const Bilinear second = bilinear<E>(weight, ChannelView(sizes, other), u, v);
-      if (second.alignment >= kAligned) sigma = second;
+      if (second.alignment >= kAligned && !(sigma.alignment >= second.alignment)) sigma = second;
     }
     divide<E>(weight, view.count(), static_cast<typename E::Real>(sigma.value), target);
   });

@@ -30,8 +30,8 @@ void weight_norm(DType dtype, const std::byte* g, const std::byte* v,
 
 // weight / (u . (W v)), W being the weight with dimension `dim` in front and the others flat behind
 // it, as torch/nn/utils/spectral_norm.py, compute_weight (v2.13) without training. `other`: another
-// dimension that the sizes of u and v fit. It is taken if u has the direction of W v for it and not
-// for the first one, as power iteration leaves them.
+// dimension that the sizes of u and v fit. It is taken if u has the direction of W v for it, as
+// power iteration leaves them, and less so for the first one.
 void spectral_norm(DType dtype, const std::byte* weight, std::span<const int64_t> sizes, size_t dim,
                    std::optional<size_t> other, const std::byte* u, const std::byte* v,
                    std::byte* target);
