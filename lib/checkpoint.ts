@@ -95,9 +95,9 @@ export class Checkpoint {
    *
    * With `stripPrefixes` the names lose the levels that wrappers such as DistributedDataParallel and
    * torch.compile add; with `fold`, which comes after that, reparametrised weights become the ones
-   * the module computes with. torch's own result differs from `fold`'s by at most one unit in the
-   * last place for float32 weight norm, and by a few for spectral norm, whose power iteration goes
-   * no further; 16-bit floats are computed in float32 and rounded once.
+   * the module computes with. Weight norm of float32 adds up in torch's own order for processors
+   * with AVX2, so that it comes out as in torch to the last bit or the one before; spectral norm is
+   * computed in float64 and rounded once, 16-bit floats in float32.
    *
    * @returns the same map each time for the same options
    * @throws {@link StateError} `NO_SUCH_TENSOR` when there is no branch `from`, `CLOSED` after

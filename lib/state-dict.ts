@@ -16,7 +16,8 @@ import { uniqueNames } from './tensor-map'
 export interface FoldOptions {
   /**
    * Threads that torch would use, 1 by default: it adds up norms along a last dimension that is
-   * not the first (`weight_norm(linear, dim=1)`) in as many pieces.
+   * not the first (`weight_norm(linear, dim=1)`) in as many pieces, and its own results for
+   * different numbers of threads are many units in the last place apart.
    */
   readonly threads?: number | undefined
 }
@@ -236,8 +237,9 @@ interface Checked {
 }
 
 function checked(given: unknown): Checked {
-  checkOptions('options', given, ['from', 'fold', 'stripPrefixes'])
-  const { from, fold, stripPrefixes } = given
+  // An array, which is an object, has none of the options.
+  if (!Array.isArray(given)) checkOptions('options', given, ['from', 'fold', 'stripPrefixes'])
+  const { from, fold, stripPrefixes } = given as Record<string, unknown>
   if (from !== undefined && typeof from !== 'string') {
     throw wrongType('options.from', 'a string', from)
   }

@@ -379,13 +379,16 @@ describe('what belongs together', () => {
     expect(shapes(module)).toEqual({ formulas: new Map(), unfolded: [] })
   })
 
-  test('many groups take no longer than their number', () => {
-    const names: Record<string, number[]> = {}
-    for (let i = 0; i < 50_000; ++i)
-      Object.assign(names, { [`${i}_g`]: [2, 1], [`${i}_v`]: [2, 2] })
-    const start = performance.now()
-    expect(shapes(names).formulas.size).toBe(50_000)
-    expect(performance.now() - start).toBeLessThan(5000)
+  test('many groups are looked at once each', () => {
+    const names: string[] = []
+    for (let i = 0; i < 20_000; ++i) names.push(`${i}_g`, `${i}_v`)
+    let looks = 0
+    const { formulas } = findFolds(names, (name) => {
+      ++looks
+      return { dtype: 'float32', shape: name.endsWith('g') ? [2, 1] : [2, 2], isPlain: true }
+    })
+    expect(formulas.size).toBe(20_000)
+    expect(looks).toBe(40_000)
   })
 })
 

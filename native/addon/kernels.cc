@@ -8,6 +8,7 @@
 #include "core/torch/geometry.h"
 
 namespace torchmap::addon {
+
 Napi::Value gather(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const DType dtype = dtype_of(info[2]);
