@@ -8,6 +8,7 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import type { TensorData } from './dtype'
 
 /** A failure as data; `errors.ts` makes the error. Offsets are bytes from the start of the file. */
 export interface NativeFailure {
@@ -334,6 +335,41 @@ export interface Binding {
     shape: Float64Array,
     scales: Float64Array,
     zeroPoints: Float64Array,
+    target: ArrayBuffer,
+  ): void
+
+  // Weights computed from other ones. Sources are dense typed arrays; `dtype` is that of all of them
+  // and of the target: float16, bfloat16, float32 or float64.
+  /** v * (g / |v|) with a norm for each index of `dim`, or one over all elements. */
+  weightNorm(
+    dtype: number,
+    g: TensorData,
+    v: TensorData,
+    sizes: Float64Array,
+    dim: number | undefined,
+    threads: number,
+    fused: boolean,
+    target: ArrayBuffer,
+  ): void
+  /** weight / (u . W v); `other`: another dimension that may come first in W. */
+  spectralNorm(
+    dtype: number,
+    weight: TensorData,
+    sizes: Float64Array,
+    dim: number,
+    other: number | undefined,
+    u: TensorData,
+    v: TensorData,
+    target: ArrayBuffer,
+  ): void
+  /** weight / max(|weight|, 1e-12) */
+  unitNorm(dtype: number, weight: TensorData, fused: boolean, target: ArrayBuffer): void
+  /** weight * mask */
+  applyMask(
+    dtype: number,
+    weight: TensorData,
+    maskDtype: number,
+    mask: TensorData,
     target: ArrayBuffer,
   ): void
 

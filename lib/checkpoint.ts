@@ -3,31 +3,34 @@
  */
 
 import { inspect } from 'node:util'
-import { wrongType } from './arguments'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import { Origin, type Producer, type TrainingPart } from './flavor/origin'
 import type { Flavor } from './flavor/rules'
+import type { Limits } from './limits'
 import { printable } from './printable'
+import { type FoldOptions, type StateDict, type StateDictOptions, StateDicts } from './state-dict'
 import type { Tensor } from './tensor'
 
 /** Only this package makes checkpoints. */
 const KEY = Symbol('Checkpoint')
 
 /** The checkpoint over some content. */
-export function checkpointOf(content: Content): Checkpoint {
-  return new Checkpoint(KEY, content)
+export function checkpointOf(content: Content, limits: Limits): Checkpoint {
+  return new Checkpoint(KEY, content, limits)
 }
 
 /** An opened checkpoint; made by {@link open} and {@link openSync}. */
 export class Checkpoint {
   readonly #content: Content
   readonly #origin: Origin
+  readonly #stateDicts: StateDicts
 
   /** @internal */
-  constructor(key: symbol, content: Content) {
+  constructor(key: symbol, content: Content, limits: Limits) {
     if (key !== KEY) throw new TypeError('Illegal constructor')
     this.#content = content
     this.#origin = new Origin(content)
+    this.#stateDicts = new StateDicts(content, limits)
   }
 
   get format(): Format {
@@ -138,21 +141,20 @@ export class Checkpoint {
    * (`state_dict`, `model`, ...) where the root has one, else those of the root itself; of a module
    * its parameters and persistent buffers.
    *
-   * @param options.from path of the branch to take them from instead, such as `optimizer`
-   * @returns the same map each time for the same branch
-   * @throws {@link StateError} `NO_SUCH_TENSOR` when there is no such branch, `CLOSED` after
+   * With `stripPrefixes` the names lose the levels that wrappers such as DistributedDataParallel and
+   * torch.compile add; with `fold`, which comes after that, reparametrised weights become the ones
+   * the module computes with. Weight norm of float32 adds up in torch's own order for processors
+   * with AVX2, so that it comes out as in torch to the last bit or the one before; spectral norm is
+   * computed in float64 and rounded once, 16-bit floats in float32.
+   *
+   * @returns the same map each time for the same options
+   * @throws {@link StateError} `NO_SUCH_TENSOR` when there is no branch `from`, `CLOSED` after
    * {@link close}
    */
-  stateDict(options: { from?: string | undefined } = {}): ReadonlyMap<string, Tensor> {
-    if (typeof options !== 'object' || options === null) {
-      throw wrongType('options', 'an object', options)
-    }
-    const { from } = options
-    if (from !== undefined && typeof from !== 'string') {
-      throw wrongType('options.from', 'a string', from)
-    }
-    this.#content.checkOpen()
-    return this.#content.stateDict(from)
+  stateDict(options: StateDictOptions & { readonly fold: true | FoldOptions }): StateDict
+  stateDict(options?: StateDictOptions): ReadonlyMap<string, Tensor>
+  stateDict(options: StateDictOptions = {}): ReadonlyMap<string, Tensor> {
+    return this.#stateDicts.get(options)
   }
 
   /**
@@ -177,6 +179,7 @@ export class Checkpoint {
    * checkpoint and its tensors stays; everything else throws `CLOSED`. Closing twice does nothing.
    */
   close(): void {
+    this.#stateDicts.close()
     this.#content.close()
   }
 

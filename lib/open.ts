@@ -33,7 +33,7 @@ export type Source = Location | readonly Location[] | Uint8Array
 export async function open(source: Source, options: OpenOptions = {}): Promise<Checkpoint> {
   const [checked, request] = [checkSource(source), new Request(options)]
   request.signal?.throwIfAborted()
-  return checkpointOf(await content(checked, request))
+  return checkpointOf(await content(checked, request), request.limits)
 }
 
 /**
@@ -44,7 +44,7 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
 export function openSync(source: Source, options: OpenOptions = {}): Checkpoint {
   const [checked, request] = [checkSource(source), new Request(options)]
   request.signal?.throwIfAborted()
-  return checkpointOf(contentSync(checked, request))
+  return checkpointOf(contentSync(checked, request), request.limits)
 }
 
 async function content(source: CheckedSource, request: Request): Promise<Content> {

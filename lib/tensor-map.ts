@@ -115,21 +115,29 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   }
 }
 
-/**
- * Different paths can join to one name: {'a.b': x, 'a': {'b': y}}. The later ones get '#2', '#3'
- * behind theirs, so that nothing is lost and no name that is really in the file moves.
- */
 function index({ names, named }: NamedRows): Index {
   const rows: number[] = []
-  const positions = new Map<string, number>()
-  const repeated: [string, number][] = []
+  const all: string[] = []
   for (let position = 0; position < named.length; ++position) {
     rows.push(named[position]!)
-    const name = stringAt(names, position)
+    all.push(stringAt(names, position))
+  }
+  return { positions: uniqueNames(all), rows }
+}
+
+/**
+ * Position by name. Different paths can join to one name: {'a.b': x, 'a': {'b': y}}. The later ones
+ * get '#2', '#3' behind theirs, so that nothing is lost and no name that is really in the file
+ * moves.
+ */
+export function uniqueNames(names: readonly string[]): Map<string, number> {
+  const positions = new Map<string, number>()
+  const repeated: [string, number][] = []
+  for (const [position, name] of names.entries()) {
     if (positions.has(name)) repeated.push([name, position])
     else positions.set(name, position)
   }
-  return { positions: repeated.length === 0 ? positions : renamed(positions, repeated), rows }
+  return repeated.length === 0 ? positions : renamed(positions, repeated)
 }
 
 function renamed(firsts: Map<string, number>, repeated: [string, number][]): Map<string, number> {

@@ -25,6 +25,9 @@ export type QScheme = (typeof QSCHEMES)[number]
 
 const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 
+/** The same tensor, with the same elements, under another name. */
+export let renamed: (tensor: Tensor, name: string) => Tensor
+
 /** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
 export class Tensor {
   /** The name it was found under; empty for one that only {@link Checkpoint.root} reaches. */
@@ -36,6 +39,10 @@ export class Tensor {
   #parts: Readonly<Partial<Record<PartRole, Tensor>>> | undefined
   #dense: TensorData | undefined
   #rows: readonly Tensor[] | undefined
+
+  static {
+    renamed = (tensor, name) => new Tensor(tensor.#session, tensor.#row, name)
+  }
 
   /** @internal */
   constructor(session: Session, row: number, name: string) {

@@ -25,6 +25,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["swap"] = Napi::Function::New(env, guarded<swap_units>, "swap");
   exports["toFloat32"] = Napi::Function::New(env, guarded<to_float32>, "toFloat32");
   exports["dequantize"] = Napi::Function::New(env, guarded<dequantize>, "dequantize");
+  exports["weightNorm"] = Napi::Function::New(env, guarded<weight_norm>, "weightNorm");
+  exports["spectralNorm"] = Napi::Function::New(env, guarded<spectral_norm>, "spectralNorm");
+  exports["unitNorm"] = Napi::Function::New(env, guarded<unit_norm>, "unitNorm");
+  exports["applyMask"] = Napi::Function::New(env, guarded<apply_mask>, "applyMask");
   exports["tables"] = Napi::Function::New(env, guarded<tables>, "tables");
   return exports;
 }

@@ -27,5 +27,10 @@ Napi::Value gather(const Napi::CallbackInfo& info);
 Napi::Value swap_units(const Napi::CallbackInfo& info);
 Napi::Value to_float32(const Napi::CallbackInfo& info);
 Napi::Value dequantize(const Napi::CallbackInfo& info);
+// reparametrize.cc
+Napi::Value weight_norm(const Napi::CallbackInfo& info);
+Napi::Value spectral_norm(const Napi::CallbackInfo& info);
+Napi::Value unit_norm(const Napi::CallbackInfo& info);
+Napi::Value apply_mask(const Napi::CallbackInfo& info);
 
 }  // namespace torchmap::addon

@@ -8,30 +8,6 @@
 #include "core/torch/geometry.h"
 
 namespace torchmap::addon {
-namespace {
-
-DType dtype_of(const Napi::Value& value) {
-  const uint64_t index = integer_of(value);
-  if (index >= static_cast<uint64_t>(DType::kCount))
-    throw Napi::RangeError::New(value.Env(), "no such dtype");
-  return static_cast<DType>(index);
-}
-
-// `length` bytes of `source` from `offset`, or a RangeError.
-const std::byte* range(const Napi::Value& source, uint64_t offset, uint64_t length) {
-  const auto bytes = bytes_of(source);
-  if (!fits(offset, length, bytes.size()))
-    throw Napi::RangeError::New(source.Env(), "the elements are not in the buffer");
-  return bytes.data() + offset;
-}
-
-uint64_t product(Napi::Env env, uint64_t a, uint64_t b) {
-  const auto result = checked_mul(a, b);
-  if (!result) throw Napi::RangeError::New(env, "there are too many elements");
-  return *result;
-}
-
-}  // namespace
 
 Napi::Value gather(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -41,11 +17,11 @@ Napi::Value gather(const Napi::CallbackInfo& info) {
   auto geometry = check_geometry(0, sizes, strides);
   if (!geometry.ok()) throw Napi::RangeError::New(env, geometry.status().failure().message);
   const auto target = bytes_of(info[6]);
-  if (target.size() != product(env, geometry->numel, itemsize))
+  if (target.size() != product_of(env, geometry->numel, itemsize))
     throw Napi::RangeError::New(env, "the target has another size");
   if (geometry->numel == 0) return env.Undefined();
   const std::byte* source =
-      range(info[0], integer_of(info[1]), product(env, geometry->extent, itemsize));
+      range_of(info[0], integer_of(info[1]), product_of(env, geometry->extent, itemsize));
   torchmap::gather(source, itemsize, sizes, strides, target.data());
   const uint64_t flags = integer_of(info[5]);
   if ((flags & kConjugate) != 0) conjugate(target.data(), dtype, geometry->numel);
@@ -63,9 +39,9 @@ Napi::Value to_float32(const Napi::CallbackInfo& info) {
   const DType dtype = dtype_of(info[2]);
   const uint64_t count = integer_of(info[3]);
   const std::byte* source =
-      range(info[0], integer_of(info[1]), product(env, count, torchmap::info(dtype).bytes));
+      range_of(info[0], integer_of(info[1]), product_of(env, count, torchmap::info(dtype).bytes));
   const auto target = bytes_of(info[4]);
-  if (target.size() != product(env, count, sizeof(float)) || !converts_to_float32(dtype))
+  if (target.size() != product_of(env, count, sizeof(float)) || !converts_to_float32(dtype))
     throw Napi::RangeError::New(env, "not for these elements");
   torchmap::to_float32(source, dtype, count, reinterpret_cast<float*>(target.data()));
   return env.Undefined();
@@ -80,18 +56,18 @@ Napi::Value dequantize(const Napi::CallbackInfo& info) {
   const ChannelShape channels{static_cast<uint64_t>(shape[0]), static_cast<uint64_t>(shape[1]),
                               static_cast<uint64_t>(shape[2])};
   const uint64_t count =
-      product(env, product(env, channels.outer, channels.channels), channels.inner);
+      product_of(env, product_of(env, channels.outer, channels.channels), channels.inner);
   const auto scales = info[4].As<Napi::Float64Array>(),
              zero_points = info[5].As<Napi::Float64Array>();
   const auto target = bytes_of(info[6]);
   if (scales.ElementLength() != channels.channels ||
       zero_points.ElementLength() != channels.channels ||
-      target.size() != product(env, count, sizeof(float))) {
+      target.size() != product_of(env, count, sizeof(float))) {
     throw Napi::RangeError::New(env, "scales, zero points or target have another size");
   }
   const std::byte* source =
-      range(info[0], integer_of(info[1]),
-            product(env, packed_elements(dtype, count), torchmap::info(dtype).bytes));
+      range_of(info[0], integer_of(info[1]),
+               product_of(env, packed_elements(dtype, count), torchmap::info(dtype).bytes));
   torchmap::dequantize(source, dtype, channels, scales.Data(), zero_points.Data(),
                        reinterpret_cast<float*>(target.data()));
   return env.Undefined();

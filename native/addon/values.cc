@@ -230,6 +230,26 @@ std::span<std::byte> bytes_of(const Napi::Value& value) {
   return {static_cast<std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
 }
 
+DType dtype_of(const Napi::Value& value) {
+  const uint64_t index = integer_of(value);
+  if (index >= static_cast<uint64_t>(DType::kCount))
+    throw Napi::RangeError::New(value.Env(), "no such dtype");
+  return static_cast<DType>(index);
+}
+
+const std::byte* range_of(const Napi::Value& source, uint64_t offset, uint64_t length) {
+  const auto bytes = bytes_of(source);
+  if (!fits(offset, length, bytes.size()))
+    throw Napi::RangeError::New(source.Env(), "the elements are not in the buffer");
+  return bytes.data() + offset;
+}
+
+uint64_t product_of(Napi::Env env, uint64_t a, uint64_t b) {
+  const auto result = checked_mul(a, b);
+  if (!result) throw Napi::RangeError::New(env, "there are too many elements");
+  return *result;
+}
+
 uint64_t integer_of(const Napi::Value& value) {
   const double number = value.As<Napi::Number>().DoubleValue();
   return number >= 0 && number < 0x1p63 ? static_cast<uint64_t>(number) : 0;

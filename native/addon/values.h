@@ -31,6 +31,13 @@ Napi::Object tape(Napi::Env env, const Tape& tape);
 // The memory of an ArrayBuffer or of a view on any buffer.
 std::span<std::byte> bytes_of(const Napi::Value& value);
 
+// The dtype of a number, or a RangeError.
+DType dtype_of(const Napi::Value& value);
+// `length` bytes of `source` from `offset`, or a RangeError.
+const std::byte* range_of(const Napi::Value& source, uint64_t offset, uint64_t length);
+// a * b, or a RangeError.
+uint64_t product_of(Napi::Env env, uint64_t a, uint64_t b);
+
 uint64_t integer_of(const Napi::Value& value);
 std::vector<int64_t> integers_of(const Napi::Value& value);
 

@@ -1,12 +1,12 @@
 #include "core/kernels/convert.h"
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "core/bytes.h"
+#include "core/kernels/half.h"
 
 namespace torchmap {
 namespace {
@@ -21,17 +21,6 @@ T load(const std::byte* source, uint64_t i) {
 template <typename T>
 void cast(const std::byte* source, uint64_t count, float* target) {
   for (uint64_t i = 0; i < count; ++i) target[i] = static_cast<float>(load<T>(source, i));
-}
-
-float half_to_float(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t bits = half & 0x7FFF;
-  // Exponent and mantissa moved into place, then scaled by 2^112 to make up for the smaller bias;
-  // subnormals come out right by the same multiplication, infinity and NaN are put back.
-  float value = std::bit_cast<float>(bits << 13) * 0x1p112f;
-  uint32_t out = std::bit_cast<uint32_t>(value);
-  if (bits >= 0x7C00) out |= 0x7F800000;
-  return std::bit_cast<float>(sign | out);
 }
 
 // The 256 values of an 8-bit float. `fnuz`: no infinity, no negative zero, NaN is 0x80 only.
@@ -106,8 +95,7 @@ void to_float32(const std::byte* source, DType dtype, uint64_t count, float* tar
       for (uint64_t i = 0; i < count; ++i) target[i] = half_to_float(load<uint16_t>(source, i));
       return;
     case DType::kBFloat16:
-      for (uint64_t i = 0; i < count; ++i)
-        target[i] = std::bit_cast<float>(static_cast<uint32_t>(load<uint16_t>(source, i)) << 16);
+      for (uint64_t i = 0; i < count; ++i) target[i] = bfloat16_to_float(load<uint16_t>(source, i));
       return;
     case DType::kFloat8E5M2:
       return from_float8({5, 2, 15, false, true}, source, count, target);
