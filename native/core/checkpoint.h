@@ -55,6 +55,8 @@ class Checkpoint {
   Pool& pool() { return *pool_; }
   Interpreter& interpreter() { return *interpreter_; }
   NodeId root() const { return root_; }
+  // Where the search for the weights begins: of a package, the one resource that can hold them.
+  NodeId weights_root();
   const Names& names() const { return names_; }
   const std::vector<Skipped>& skipped() const { return skipped_; }
 
@@ -66,11 +68,13 @@ class Checkpoint {
   friend class ZipReader;
   friend class LegacyReader;
   friend class TarReader;
+  friend class PackageReader;
+  friend class Pt2Reader;
 
   explicit Checkpoint(std::shared_ptr<Source> source) : source_(std::move(source)) {}
   Status read(const OpenOptions& options, std::span<const InflatedRecord> inflated);
   Status read_stream(const OpenOptions& options, ByteSpan head);
-  // Takes what a reader decoded; names everything.
+  // Takes what a reader decoded; names everything: the branches, or else what is below the root.
   Status finish(const OpenOptions& options, NodeId root, std::unique_ptr<PersistentIds> ids);
 
   std::shared_ptr<Source> source_;
@@ -83,6 +87,7 @@ class Checkpoint {
   std::unique_ptr<PersistentIds> ids_;
   std::unique_ptr<Interpreter> interpreter_;
   NodeId root_ = 0;
+  std::vector<Branch> branches_;
   Names names_;
   std::vector<Skipped> skipped_;
   std::deque<std::string> kept_;  // inflated records; never moves

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "core/format/package_reader.h"
+#include "core/format/pt2_reader.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -9,15 +11,14 @@ namespace {
 
 // Versions of the archive that torch's reader accepts (caffe2/serialize/versions.h, v2.13).
 constexpr uint64_t kFirstVersion = 1, kLastVersion = 10;
+// Records inflated for one opening, which begins anew for each; archives of torch have none.
+constexpr size_t kMostInflated = 64;
 
 struct OtherArchive {
   std::string_view record, what;
 };
 // Archives that are not torch.save's, by a record that only they have.
 constexpr OtherArchive kOthers[] = {
-    {"archive_format", "a torch.export archive (.pt2)"},
-    {"serialized_exported_program.json", "a torch.export archive (.pt2)"},
-    {".data/extern_modules", "a torch.package archive"},
     {"model.json", "a TorchScript archive of torch 1.0 to 1.3"},
     {"config.json", "a Keras archive (.keras)"},
     {"word/document.xml", "a Word document"},
@@ -85,6 +86,13 @@ Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
       return limit_reached(Code::kLimitStorage, "inflatedBytes", options_.limits.inflated_bytes,
                            row.size)
           .in(row.name);
+    }
+    if (inflated_.size() >= kMostInflated) {
+      return Status(Code::kUnsupportedCompression,
+                    "record '" + std::string(row.name) + "' is deflated, after " +
+                        std::to_string(kMostInflated) + " others that had to be inflated")
+          .in(row.name)
+          .about("compression");
     }
     TRY_ASSIGN(const uint64_t offset, archive.payload_offset(*checkpoint_.source_, index));
     Status deflated =
@@ -188,7 +196,13 @@ std::string ZipReader::era() {
 Status ZipReader::read() {
   TRY_ASSIGN(checkpoint_.archive_, ZipArchive::read(*checkpoint_.source_, options_.limits));
   const uint32_t index = checkpoint_.archive_->find("data.pkl");
-  if (index == ZipArchive::kNone) return missing_pickle();
+  if (index == ZipArchive::kNone) {
+    if (Pt2Reader::recognises(*checkpoint_.archive_))
+      return Pt2Reader(checkpoint_, options_, *this).read();
+    if (PackageReader::recognises(*checkpoint_.archive_))
+      return PackageReader(checkpoint_, options_, *this).read();
+    return missing_pickle();
+  }
   checkpoint_.format_ = checkpoint_.archive_->find("constants.pkl") == ZipArchive::kNone
                             ? Format::kZip
                             : Format::kTorchScript;

@@ -14,11 +14,13 @@ class ZipReader {
 
   Status read();
 
- private:
+  // For the readers of archives without data.pkl:
   // The bytes of a small record by its name inside the root; nothing when it is not there.
   Result<std::optional<ByteSpan>> record(std::string_view name);
   Status read_version();
   Status read_byte_order();
+
+ private:
   Status missing_pickle();
   Status note_constants();
   std::string era();

@@ -44,7 +44,7 @@ class Walker {
         skipped_(skipped),
         seed_(hash_seed()) {}
 
-  Status run(NodeId root);
+  Status run(NodeId root, std::string_view prefix);
 
  private:
   Status visit(NodeId node, size_t path);
@@ -397,12 +397,13 @@ Status Walker::leave() {
   return {};
 }
 
-Status Walker::run(NodeId root) {
+Status Walker::run(NodeId root, std::string_view prefix) {
   const uint64_t size =
       pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerStep;
   const Limits& limits = interpreter_.limits();
   const uint64_t allowance = work_allowance(limits, size);
-  TRY(visit(root, 0));
+  path_ = prefix;
+  TRY(visit(root, path_.size()));
   while (!frames_.empty()) {
     Frame& frame = frames_.back();
     if (frame.next == frame.end) {
@@ -436,8 +437,8 @@ Status Walker::run(NodeId root) {
 }  // namespace
 
 Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
-            std::vector<Skipped>& skipped) {
-  return Walker(interpreter, mode, names, skipped).run(root);
+            std::vector<Skipped>& skipped, std::string_view prefix) {
+  return Walker(interpreter, mode, names, skipped).run(root, prefix);
 }
 
 }  // namespace torchmap

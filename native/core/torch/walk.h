@@ -39,14 +39,20 @@ enum class WalkMode : uint8_t {
   kStateDict,  // of a module only parameters, persistent buffers and submodules
 };
 
+// A part of the root whose names begin with `name` instead of its path in the root.
+struct Branch {
+  std::string name;
+  NodeId node;
+};
+
 // A dict key as part of a name: text as it is, None, booleans and numbers as Python prints them,
 // tuples as (a, 1), any other key as '#' and its position in the dict.
 void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t position);
 
-// Names what can be reached from `root`. Tensors that cannot be given for want of support go to
+// Names what can be reached from `root`, each name with `prefix` in front. Tensors that cannot be given for want of support go to
 // `skipped`; a broken one is an error that names it. kLimitNames when sharing multiplies names
 // without end.
 Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
-            std::vector<Skipped>& skipped);
+            std::vector<Skipped>& skipped, std::string_view prefix = {});
 
 }  // namespace torchmap
