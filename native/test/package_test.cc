@@ -24,9 +24,9 @@ std::string pickled(const std::string& value) { return "\x80\x03" + value + ".";
 
 // A tensor of 2 floats over a storage with a number for a key.
 std::string numbered(int64_t key, int64_t numel = 8, std::string_view type = "FloatStorage") {
-  const std::string over = tuple({text("storage"), global("torch", type), integer(key),
-                                  text("cpu"), integer(numel)}) +
-                           "Q";
+  const std::string over =
+      tuple({text("storage"), global("torch", type), integer(key), text("cpu"), integer(numel)}) +
+      "Q";
   return tensor(over, integers({2}), integers({1}));
 }
 
@@ -61,9 +61,8 @@ std::string weights(const Records& records) {
 }
 
 std::string module_of(const std::string& parameters) {
-  return build(call("net.code Net", {}),
-               dict({text("_parameters"), parameters, text("_buffers"), dict({}),
-                     text("_modules"), dict({})}));
+  return build(call("net.code Net", {}), dict({text("_parameters"), parameters, text("_buffers"),
+                                               dict({}), text("_modules"), dict({})}));
 }
 
 // What the root is, as Python would print it.
@@ -74,9 +73,9 @@ std::string root_of(const Records& records) {
 }
 
 TEST(package_resources_share_storages) {
-  const Records records = {{"a/x.pkl", pickled(numbered(0))},
-                           {"b.pkl", pickled(dict({text("k"), numbered(0), text("l"),
-                                                   numbered(1, 4, "LongStorage")}))}};
+  const Records records = {
+      {"a/x.pkl", pickled(numbered(0))},
+      {"b.pkl", pickled(dict({text("k"), numbered(0), text("l"), numbered(1, 4, "LongStorage")}))}};
   EXPECT_EQ(read(records), "a/x.pkl float32(2), b.pkl.k float32(2), b.pkl.l int64(2)");
   OpenedCheckpoint checkpoint(archive(records));
   ASSERT_TRUE(checkpoint.ok());
@@ -96,8 +95,8 @@ TEST(package_resources_that_are_no_pickles_are_text_or_bytes) {
                      {"a/__init__.py", ""},
                      {"a/pickle", pickled(integer(1))}}),
             "{str 'a/t': 'text', str 'a/b': b'\xff', str 'a/n': b'a\0b', str 'a/e': '', "s +
-                "str 'a/one': b'\x80', str 'a/p6': b'\x80\x06.', str 'a/trailing': "s +
-                "b'" + pickled(integer(1)) + "x', str 'a/pickle': 1}");
+                "str 'a/one': b'\x80', str 'a/p6': b'\x80\x06.', str 'a/trailing': "s + "b'" +
+                pickled(integer(1)) + "x', str 'a/pickle': 1}");
 }
 
 TEST(package_resources_that_cannot_be_decoded_are_skipped) {
@@ -106,14 +105,14 @@ TEST(package_resources_that_cannot_be_decoded_are_skipped) {
   const std::string large((1 << 20) + 1, 'x');
   EXPECT_EQ(read({{"large", large}, {"c", pickled(numbered(0))}}),
             "c float32(2); large UNSUPPORTED_FORMAT");
-  EXPECT_EQ(root_of({{"t", large.substr(1)}}).size(), large.size() - 1 + std::string_view("{str 't': ''}").size());
+  EXPECT_EQ(root_of({{"t", large.substr(1)}}).size(),
+            large.size() - 1 + std::string_view("{str 't': ''}").size());
 }
 
 TEST(package_limits_are_not_skipped) {
   OpenOptions options;
   options.limits.nodes = 300;
-  EXPECT_EQ(read({{"a", pickled("(" + repeat(integer(1000), 300) + "t")}}, options),
-            "LIMIT_NODES");
+  EXPECT_EQ(read({{"a", pickled("(" + repeat(integer(1000), 300) + "t")}}, options), "LIMIT_NODES");
   std::atomic<bool> cancelled = true;
   options = {};
   options.cancelled = &cancelled;
@@ -138,7 +137,8 @@ TEST(package_objects_that_reduce_themselves_are_calls) {
       "Q" + get(1) + "Q";
   OpenedCheckpoint checkpoint(archive({{"a", pickled("(" + twice + "t")}}));
   ASSERT_TRUE(checkpoint.ok());
-  EXPECT_EQ(shown(checkpoint->catalog(), checkpoint->names()), "a.0.0 float32(2), a.1.0 float32(2)");
+  EXPECT_EQ(shown(checkpoint->catalog(), checkpoint->names()),
+            "a.0.0 float32(2), a.1.0 float32(2)");
   const Pool& pool = checkpoint->pool();
   const NodeId first = pool.list(Pool::items_of(pool[checkpoint->root()]))[1];
   const auto items = pool.tuple(pool.target(first));
@@ -146,9 +146,8 @@ TEST(package_objects_that_reduce_themselves_are_calls) {
 }
 
 TEST(package_graph_modules_are_modules) {
-  const std::string state =
-      dict({text("_parameters"), dict({text("w"), numbered(0)}), text("_buffers"), dict({}),
-            text("_modules"), dict({})});
+  const std::string state = dict({text("_parameters"), dict({text("w"), numbered(0)}),
+                                  text("_buffers"), dict({}), text("_modules"), dict({})});
   const Records records = {
       {"a", pickled(reduced("torch.fx.graph_module reduce_package_graph_module",
                             {state, text("fx-generated._0")}))}};
@@ -157,9 +156,9 @@ TEST(package_graph_modules_are_modules) {
 }
 
 TEST(package_script_modules_are_found_by_their_number) {
-  const std::string object = build(global("__torch__.Net", "Net") + ")\x81",
-                                   dict({text("w"), tensor(storage("0.storage", 8), integers({2}),
-                                                           integers({1}))}));
+  const std::string object =
+      build(global("__torch__.Net", "Net") + ")\x81",
+            dict({text("w"), tensor(storage("0.storage", 8), integers({2}), integers({1}))}));
   const std::string used = reduced("torch.jit._script unpackage_script_module", {text("0")});
   const Records records = {{".data/ts_code/0/data.pkl", pickled(object)},
                            {".data/ts_code/0/constants.pkl", pickled(tuple({}))},
@@ -180,15 +179,26 @@ TEST(package_script_modules_are_found_by_their_number) {
   // A module that holds itself.
   EXPECT_EQ(read({{".data/ts_code/0/data.pkl", pickled(list({used}))}, {"a.pkl", pickled(used)}}),
             "");
+  EXPECT_EQ(read({{".data/ts_code/0/data.pkl", pickled(used)}, {"a.pkl", pickled(used)}}),
+            "BAD_TENSOR");
+}
+
+TEST(package_long_text_is_no_number_of_a_script_module) {
+  const std::string used = reduced("torch.jit._script unpackage_script_module",
+                                   {text(std::string(1 << 20, '0')) + put(1)});
+  std::string many = "(" + used;
+  for (int i = 0; i < 20'000; ++i)
+    many += reduced("torch.jit._script unpackage_script_module", {get(1)});
+  EXPECT_EQ(read({{"a.pkl", pickled(many + "t")}}), "");
 }
 
 TEST(package_weights_are_those_of_the_one_resource_that_has_some) {
   const std::string state = dict({text("w"), numbered(0)});
   EXPECT_EQ(weights({{"a", "text"}, {"b", pickled(state)}, {"c", pickled(integer(1))}}),
             "w float32(2)");
-  EXPECT_EQ(weights({{"a", pickled(module_of(dict({text("w"), numbered(0)})))},
-                     {"b", pickled(state)}}),
-            "w float32(2)");
+  EXPECT_EQ(
+      weights({{"a", pickled(module_of(dict({text("w"), numbered(0)})))}, {"b", pickled(state)}}),
+      "w float32(2)");
   EXPECT_EQ(weights({{"a", pickled(state)}, {"b", pickled(state)}}),
             "a.w float32(2), b.w float32(2)");
   EXPECT_EQ(weights({{"a", pickled(dict({text("state_dict"), state}))}}), "w float32(2)");
@@ -203,11 +213,11 @@ TEST(package_without_resources_is_empty) {
 // but the opening.
 TEST(package_damaged_anywhere) {
   const std::string used = reduced("torch.jit._script unpackage_script_module", {text("0")});
-  const std::string good = archive(
-      {{".data/ts_code/0/data.pkl", pickled(build(global("__torch__", "N") + ")\x81",
-                                                  dict({text("w"), numbered(0)})))},
-       {"a/b", pickled(tuple({used, reduced("m f", {numbered(0)}), numbered(1)}))},
-       {"a/t", "text"}});
+  const std::string good =
+      archive({{".data/ts_code/0/data.pkl",
+                pickled(build(global("__torch__", "N") + ")\x81", dict({text("w"), numbered(0)})))},
+               {"a/b", pickled(tuple({used, reduced("m f", {numbered(0)}), numbered(1)}))},
+               {"a/t", "text"}});
   ASSERT_TRUE(OpenedCheckpoint(good).ok());
   size_t opened = 0;
   for (size_t i = 0; i < good.size(); ++i) {

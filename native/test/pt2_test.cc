@@ -114,8 +114,8 @@ TEST(pt2_gives_tensors_by_their_names_and_places) {
   EXPECT_EQ(constant->flags & kIsParameter, 0);
   EXPECT_EQ(checkpoint->catalog().storages[first->storage].bytes, 32);
   Names names;
-  ASSERT_TRUE(state_dict(checkpoint->interpreter(), checkpoint->weights_root(), std::nullopt, names)
-                  .ok());
+  ASSERT_TRUE(
+      state_dict(checkpoint->interpreter(), checkpoint->weights_root(), std::nullopt, names).ok());
   EXPECT_EQ(shown(checkpoint->catalog(), names), "a.b float32(2), tied float32(2)");
   EXPECT_EQ(problem_of(*checkpoint), "");
 }
@@ -135,14 +135,27 @@ TEST(pt2_reads_nested_storages_where_they_lie) {
 }
 
 TEST(pt2_dtypes_are_those_of_the_schema) {
-  const std::pair<int, std::string_view> known[] = {
-      {1, "uint8"},           {2, "int8"},           {3, "int16"},
-      {4, "int32"},           {5, "int64"},          {6, "float16"},
-      {7, "float32"},         {8, "float64"},        {9, "complex32"},
-      {10, "complex64"},      {11, "complex128"},    {12, "bool"},
-      {13, "bfloat16"},       {28, "uint16"},        {29, "float8_e4m3fn"},
-      {30, "float8_e5m2"},    {31, "float8_e4m3fnuz"}, {32, "float8_e5m2fnuz"},
-      {33, "float8_e8m0fnu"}, {34, "uint32"},        {35, "uint64"}};
+  const std::pair<int, std::string_view> known[] = {{1, "uint8"},
+                                                    {2, "int8"},
+                                                    {3, "int16"},
+                                                    {4, "int32"},
+                                                    {5, "int64"},
+                                                    {6, "float16"},
+                                                    {7, "float32"},
+                                                    {8, "float64"},
+                                                    {9, "complex32"},
+                                                    {10, "complex64"},
+                                                    {11, "complex128"},
+                                                    {12, "bool"},
+                                                    {13, "bfloat16"},
+                                                    {28, "uint16"},
+                                                    {29, "float8_e4m3fn"},
+                                                    {30, "float8_e5m2"},
+                                                    {31, "float8_e4m3fnuz"},
+                                                    {32, "float8_e5m2fnuz"},
+                                                    {33, "float8_e8m0fnu"},
+                                                    {34, "uint32"},
+                                                    {35, "uint64"}};
   for (int number = -1; number < 40; ++number) {
     std::string wanted = "; w UNSUPPORTED_DTYPE";
     for (const auto& [value, name] : known) {
@@ -165,8 +178,8 @@ TEST(pt2_refuses_numbers_that_are_none) {
   EXPECT_EQ(weight(meta("7", R"([{"as_expr":{"expr_str":"s0","hint":{"as_int":2}}}])")),
             "BAD_TENSOR");
   EXPECT_EQ(weight(meta("7", "[]", "[]", R"({"as_int":0,"as_expr":1})")), "BAD_TENSOR");
-  for (const char* device : {"null", "\"cpu\"", "{}", R"({"type":1,"index":null})",
-                             R"({"type":"cpu","index":"0"})"}) {
+  for (const char* device :
+       {"null", "\"cpu\"", "{}", R"({"type":1,"index":null})", R"({"type":"cpu","index":"0"})"}) {
     EXPECT_EQ(weight(meta("7", "[]", "[]", R"({"as_int":0})", "7", device)), "BAD_TENSOR");
   }
 }

@@ -43,20 +43,19 @@ Status NestedIds::find(Storage& storage) {
       storage.place = StoragePlace::kMemory;
       return {};
     }
-    return inside(Status(Code::kBadRecord, "record '" + name +
-                                               "' is not in the archive but a tensor needs " +
-                                               std::to_string(storage.bytes) + " bytes of it")
-                      .in(name),
-                  place_);
+    return inside(
+        Status(Code::kBadRecord, "record '" + name + "' is not in the archive but a tensor needs " +
+                                     std::to_string(storage.bytes) + " bytes of it")
+            .in(name),
+        place_);
   }
   const Record& row = archive_.records()[index];
   if (row.size < storage.bytes) {
-    return inside(
-        Status(Code::kTruncated, "record '" + std::string(row.name) + "' has " +
-                                     std::to_string(row.size) + " bytes but its storage needs " +
-                                     std::to_string(storage.bytes))
-            .in(row.name),
-        place_);
+    return inside(Status(Code::kTruncated,
+                         "record '" + std::string(row.name) + "' has " + std::to_string(row.size) +
+                             " bytes but its storage needs " + std::to_string(storage.bytes))
+                      .in(row.name),
+                  place_);
   }
   if ((row.flags & 1) != 0 || row.method != 0) {
     return inside(Status(Code::kUnsupportedCompression,

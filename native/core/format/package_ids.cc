@@ -4,6 +4,8 @@ namespace torchmap {
 namespace {
 
 constexpr std::string_view kStorageSuffix = ".storage";
+// The ids of TorchScript modules are counted; longer text, shared by many, would cost to compare.
+constexpr size_t kLongestScript = 32;
 
 // A persistent id that says how to make an object.
 struct Reduced {
@@ -13,8 +15,7 @@ struct Reduced {
 std::optional<Reduced> reduced(const Pool& pool, NodeId persistent) {
   if (pool[persistent].tag != Tag::kPersistent) return std::nullopt;
   const NodeId tuple = pool.target(pool[persistent].a);
-  if (pool[tuple].tag != Tag::kTuple || pool[tuple].a < 3 || pool[tuple].a > 4)
-    return std::nullopt;
+  if (pool[tuple].tag != Tag::kTuple || pool[tuple].a < 3 || pool[tuple].a > 4) return std::nullopt;
   const auto items = pool.tuple(tuple);
   const Node& type = pool[pool.target(items[0])];
   if (type.tag != Tag::kStr) return std::nullopt;
@@ -38,7 +39,7 @@ std::optional<std::string_view> script_of(const Pool& pool, const Reduced& objec
   const auto arguments = pool.tuple(object.arguments);
   if (arguments.empty()) return std::nullopt;
   const Node& id = pool[pool.target(arguments[0])];
-  if (id.tag != Tag::kStr) return std::nullopt;
+  if (id.tag != Tag::kStr || id.text().size() > kLongestScript) return std::nullopt;
   return id.text();
 }
 
@@ -54,8 +55,8 @@ NodeId make_call(Pool& pool, const Reduced& object) {
   if (!is_graph)
     return pool.add(Node::words(Tag::kCall, object.function, object.arguments, 0, kind));
   const std::vector<NodeId> arguments(given.begin(), given.end());
-  const NodeId rest = pool.add_tuple(arguments.data() + 1,
-                                     static_cast<uint32_t>(arguments.size() - 1));
+  const NodeId rest =
+      pool.add_tuple(arguments.data() + 1, static_cast<uint32_t>(arguments.size() - 1));
   const NodeId call = pool.add(Node::words(Tag::kCall, object.function, rest, 0, kind));
   pool.append(pool.make_extra(call).states, arguments.data(), 1);
   return call;

@@ -76,8 +76,8 @@ Result<std::optional<ByteSpan>> PackageReader::bytes_of(uint32_t record, std::st
   const ZipArchive& archive = *checkpoint_.archive_;
   const Record& row = archive.records()[record];
   const auto large = [&] {
-    return Status(Code::kUnsupportedFormat, "the resource holds " + std::to_string(row.size) +
-                                                " bytes that are no pickle");
+    return Status(Code::kUnsupportedFormat,
+                  "the resource holds " + std::to_string(row.size) + " bytes that are no pickle");
   };
   if (row.method == 0 && (row.flags & 1) == 0 && row.size > kMostText) {
     TRY_ASSIGN(const uint64_t offset, archive.payload_offset(*checkpoint_.source_, record));
@@ -161,8 +161,7 @@ Status PackageReader::read() {
   TRY(zip_.read_version());
   TRY(zip_.read_byte_order());
   const ZipArchive& archive = *checkpoint_.archive_;
-  checkpoint_.era_ =
-      archive.find("byteorder") != ZipArchive::kNone ? "2.1 or newer" : "1.8 to 2.0";
+  checkpoint_.era_ = archive.find("byteorder") != ZipArchive::kNone ? "2.1 or newer" : "1.9 to 2.0";
   for (uint32_t i = 0; i < archive.records().size(); ++i) {
     const auto name = archive.name_in_root(archive.records()[i]);
     if (!name || name->empty() || name->ends_with("/")) continue;

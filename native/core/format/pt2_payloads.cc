@@ -12,13 +12,17 @@ Status bad(std::string what) { return Status(Code::kBadTensor, std::move(what));
 // ScalarType of the schema, which is not c10's. Source: torch/_export/serde/schema.py (v2.13).
 std::optional<DType> dtype_of(int64_t number) {
   static constexpr std::pair<int64_t, DType> kDTypes[] = {
-      {1, DType::kUInt8},          {2, DType::kInt8},           {3, DType::kInt16},
-      {4, DType::kInt32},          {5, DType::kInt64},          {6, DType::kFloat16},
-      {7, DType::kFloat32},        {8, DType::kFloat64},        {9, DType::kComplex32},
-      {10, DType::kComplex64},     {11, DType::kComplex128},    {12, DType::kBool},
-      {13, DType::kBFloat16},      {28, DType::kUInt16},        {29, DType::kFloat8E4M3Fn},
-      {30, DType::kFloat8E5M2},    {31, DType::kFloat8E4M3Fnuz}, {32, DType::kFloat8E5M2Fnuz},
-      {33, DType::kFloat8E8M0Fnu}, {34, DType::kUInt32},        {35, DType::kUInt64}};
+      {1, DType::kUInt8},           {2, DType::kInt8},
+      {3, DType::kInt16},           {4, DType::kInt32},
+      {5, DType::kInt64},           {6, DType::kFloat16},
+      {7, DType::kFloat32},         {8, DType::kFloat64},
+      {9, DType::kComplex32},       {10, DType::kComplex64},
+      {11, DType::kComplex128},     {12, DType::kBool},
+      {13, DType::kBFloat16},       {28, DType::kUInt16},
+      {29, DType::kFloat8E4M3Fn},   {30, DType::kFloat8E5M2},
+      {31, DType::kFloat8E4M3Fnuz}, {32, DType::kFloat8E5M2Fnuz},
+      {33, DType::kFloat8E8M0Fnu},  {34, DType::kUInt32},
+      {35, DType::kUInt64}};
   for (const auto& [known, dtype] : kDTypes) {
     if (known == number) return dtype;
   }
@@ -104,8 +108,8 @@ Result<uint32_t> Pt2Payloads::storage(Interpreter& interpreter, const Payload& p
   const Record& row = archive_.records()[payload.record];
   // Fake tensors are written without bytes.
   const bool nowhere = device == "meta" || (row.size == 0 && !is_empty);
-  const auto [known, fresh] = stored_.try_emplace(
-      {payload.record, nowhere}, static_cast<uint32_t>(catalog.storages.size()));
+  const auto [known, fresh] = stored_.try_emplace({payload.record, nowhere},
+                                                  static_cast<uint32_t>(catalog.storages.size()));
   if (!fresh) return known->second;
   Storage storage;
   storage.key = payload.meta.get("path_name")->text().value_or("");

@@ -91,8 +91,8 @@ Result<NodeId> Pt2Reader::payload(const Folder& folder, JsonValue meta, uint32_t
   Pool& pool = *checkpoint_.pool_;
   const auto path = meta.get("path_name");
   const auto name = path ? path->text() : std::nullopt;
-  const uint32_t record = name ? find(std::string(folder.path) + std::string(*name))
-                               : ZipArchive::kNone;
+  const uint32_t record =
+      name ? find(std::string(folder.path) + std::string(*name)) : ZipArchive::kNone;
   if (record != ZipArchive::kNone) {
     read_[record] = true;
     const auto pickled = meta.get("use_pickle");
@@ -182,9 +182,9 @@ Status Pt2Reader::read_inductor() {
 Status Pt2Reader::check_version() {
   TRY_ASSIGN(const auto format, zip_.record("archive_format"));
   if (as_text(*format) != "pt2") {
-    return Status(Code::kUnsupportedFormat,
-                  "record 'archive_format' holds '" +
-                      std::string(as_text(*format).substr(0, 32)) + "' where pt2 is known")
+    return Status(Code::kUnsupportedFormat, "record 'archive_format' holds '" +
+                                                std::string(as_text(*format).substr(0, 32)) +
+                                                "' where pt2 is known")
         .in("archive_format");
   }
   TRY_ASSIGN(const auto version, zip_.record("archive_version"));
@@ -231,7 +231,8 @@ Status Pt2Reader::read_models() {
     TRY_ASSIGN(const NodeId constants,
                model({kConstants, kConstantsKey, "_constants_config.json"}, *name));
     add(kConstantsKey, *name, constants);
-    const uint32_t samples = find(std::string(kSamples) + std::string(*name) + std::string(kNested));
+    const uint32_t samples =
+        find(std::string(kSamples) + std::string(*name) + std::string(kNested));
     if (samples == ZipArchive::kNone) continue;
     TRY_ASSIGN(const NodeId inputs, nested(samples));
     add(kSampleInputs, *name, inputs);
@@ -249,8 +250,8 @@ Status Pt2Reader::read_single() {
     if (record == ZipArchive::kNone && !member.older.empty()) record = find(member.older);
     if (record == ZipArchive::kNone) {
       if (member.key != kStateDict) continue;
-      return Status(Code::kBadRecord, "record '" + std::string(member.name) +
-                                          "' is not in the archive")
+      return Status(Code::kBadRecord,
+                    "record '" + std::string(member.name) + "' is not in the archive")
           .in(member.name);
     }
     TRY_ASSIGN(const NodeId value, nested(record));

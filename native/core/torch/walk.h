@@ -49,9 +49,9 @@ struct Branch {
 // tuples as (a, 1), any other key as '#' and its position in the dict.
 void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t position);
 
-// Names what can be reached from `root`, each name with `prefix` in front. Tensors that cannot be given for want of support go to
-// `skipped`; a broken one is an error that names it. kLimitNames when sharing multiplies names
-// without end.
+// Names what can be reached from `root`, each name with `prefix` in front. Tensors that cannot be
+// given for want of support go to `skipped`; a broken one is an error that names it. kLimitNames
+// when sharing multiplies names without end.
 Status walk(Interpreter& interpreter, NodeId root, WalkMode mode, Names& names,
             std::vector<Skipped>& skipped, std::string_view prefix = {});
 
