@@ -243,7 +243,7 @@ Status Pt2Reader::read_models() {
 }
 
 Status Pt2Reader::read_single() {
-  checkpoint_.era_ = "2.0 to 2.7";
+  checkpoint_.era_ = "2.1 to 2.7";
   payloads_ = std::make_shared<Pt2Payloads>(*checkpoint_.archive_, false);
   for (const OldMember& member : kOld) {
     uint32_t record = find(member.name);

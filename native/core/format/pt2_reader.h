@@ -2,7 +2,7 @@
 //   since 2.9  archive_format, models/<name>.json, data/weights/<name>_weights_config.json and the
 //              records it names, the same under data/constants, data/sample_inputs/<name>.pt
 //   2.8        data/weights/<name>.pt and data/constants/<name>.pt instead, saved by torch.save
-//   2.0 to 2.7 a plain zip: serialized_state_dict.pt, serialized_constants.pt (.json before 2.2),
+//   2.1 to 2.7 a plain zip: serialized_state_dict.pt, serialized_constants.pt (.json before 2.2),
 //              serialized_example_inputs.pt, saved by torch.save
 // Source: torch/export/pt2_archive/_package.py and torch/export/__init__.py, load (v2.13).
 //
