@@ -136,6 +136,15 @@ describe('torch.export', () => {
     expect(new Set(storages).size).toBe(4)
   })
 
+  test('weights of a subclass are an archive inside the archive', () => {
+    const checkpoint = open('2.13', 'export-subclass.pt2')
+    expect([...checkpoint.stateDict().keys()]).toEqual(['weight', 'bias'])
+    const weight = tensorOf(checkpoint, 'weight')
+    expect([weight.isParameter, weight.isZeroCopy]).toEqual([true, true])
+    expect(weight.data).toEqual(Float32Array.of(0, 0.125, 0.25, 0.375, 0.5, 0.625))
+    expect(checkpoint.stateDict().get('weight')!.isParameter).toBe(true)
+  })
+
   test('weights of AOTInductor', () => {
     const checkpoint = open('2.13', 'export-inductor.pt2')
     expect([...checkpoint.tensors.keys()].sort()).toEqual(
@@ -289,6 +298,7 @@ describe('archives that were packed again, with every record deflated', () => {
     ['2.8', 'export.pt2'],
     ['2.13', 'export-models.pt2'],
     ['2.13', 'export-inductor.pt2'],
+    ['2.13', 'export-subclass.pt2'],
     ['2.13', 'package.pt'],
     ['1.13', 'package-script.pt'],
   ])('torch %s, %s', (set, name) => {

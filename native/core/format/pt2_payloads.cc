@@ -77,6 +77,10 @@ NodeId Pt2Payloads::add(Pool& pool, JsonValue meta, uint32_t record, std::string
   return add(pool, Payload{0, meta, record, 0, config});
 }
 
+NodeId Pt2Payloads::add_pickled(Pool& pool, JsonValue meta, NodeId base, std::string_view config) {
+  return add(pool, Payload{0, meta, ZipArchive::kNone, base, config});
+}
+
 NodeId Pt2Payloads::add_view(Pool& pool, JsonValue meta, NodeId base, std::string_view config) {
   return add(pool, Payload{0, meta, ZipArchive::kNone, base, config});
 }
@@ -96,9 +100,22 @@ Result<Persistent> Pt2Payloads::resolve(Interpreter& interpreter, NodeId node) {
                        [](const Payload& payload, NodeId id) { return payload.node < id; });
   if (found == payloads_.end() || found->node != node) return Persistent{};
   const Payload& payload = *found;
+  if (payload.base != 0 && payload.meta.is_object()) return pickled(interpreter, payload);
   auto made = payload.base != 0 ? view(interpreter, payload) : tensor(interpreter, payload);
   if (!made.ok()) return std::move(made).status().in(payload.config);
   return Persistent{Persistent::kTensor, *made};
+}
+
+Result<Persistent> Pt2Payloads::pickled(Interpreter& interpreter, const Payload& payload) {
+  TRY(interpreter.resolve(payload.base));
+  const auto is_parameter = payload.meta.get("is_param");
+  const Node& value = interpreter.pool()[interpreter.target(payload.base)];
+  if (is_parameter && is_parameter->boolean() == true && value.tag == Tag::kForeign &&
+      static_cast<Foreign>(value.flags) == Foreign::kTensor) {
+    Tensor& tensor = interpreter.catalog().tensors[value.a];
+    tensor.flags = static_cast<uint16_t>(tensor.flags | kIsParameter);
+  }
+  return Persistent{Persistent::kAlias, payload.base};
 }
 
 // One row for each record, so that tensors over one record share it.

@@ -24,6 +24,10 @@ class Pt2Payloads final : public PersistentIds {
   // (ZipArchive::kNone where there is none). `config` is the record `meta` stands in.
   NodeId add(Pool& pool, JsonValue meta, uint32_t record, std::string_view config);
 
+  // A node for the value `base` of a payload that is a pickle: a parameter where `meta` says so,
+  // because the pickle of a subclass does not.
+  NodeId add_pickled(Pool& pool, JsonValue meta, NodeId base, std::string_view config);
+
   // A node for a view of the tensor `base` stands for, as AOTInductor describes its weights:
   // [file, sizes, strides, offset].
   NodeId add_view(Pool& pool, JsonValue meta, NodeId base, std::string_view config);
@@ -35,11 +39,12 @@ class Pt2Payloads final : public PersistentIds {
     NodeId node;
     JsonValue meta;
     uint32_t record;
-    NodeId base;  // of a view; else 0
+    NodeId base;  // of a view or a pickled payload; else 0
     std::string_view config;
   };
   NodeId add(Pool& pool, Payload payload);
   Result<uint32_t> tensor(Interpreter& interpreter, const Payload& payload);
+  Result<Persistent> pickled(Interpreter& interpreter, const Payload& payload);
   Result<uint32_t> view(Interpreter& interpreter, const Payload& payload);
   Result<uint32_t> storage(Interpreter& interpreter, const Payload& payload,
                            std::string_view device, bool is_empty);

@@ -93,16 +93,20 @@ Result<NodeId> Pt2Reader::payload(const Folder& folder, JsonValue meta, uint32_t
   const auto name = path ? path->text() : std::nullopt;
   const uint32_t record =
       name ? find(std::string(folder.path) + std::string(*name)) : ZipArchive::kNone;
+  bool is_pickle = false;
   if (record != ZipArchive::kNone) {
     read_[record] = true;
     const auto pickled = meta.get("use_pickle");
     const bool is_object = name->starts_with("custom_obj_") || name->starts_with("opaque_obj_");
-    if (pickled && pickled->boolean() == true && !is_object) return nested(record);
+    is_pickle = pickled && pickled->boolean() == true && !is_object;
   }
   if (pool.nodes.size() >= options_.limits.nodes) {
     return limit_reached(Code::kLimitNodes, "nodes", options_.limits.nodes, pool.nodes.size() + 1);
   }
-  return payloads_->add(pool, meta, record, archive.records()[config].name);
+  const std::string_view place = archive.records()[config].name;
+  if (!is_pickle) return payloads_->add(pool, meta, record, place);
+  TRY_ASSIGN(const NodeId value, nested(record));
+  return payloads_->add_pickled(pool, meta, value, place);
 }
 
 Result<NodeId> Pt2Reader::table(const Folder& folder, uint32_t config) {
