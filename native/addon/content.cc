@@ -61,8 +61,10 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
   const NewRows rows(*session.checkpoint);
   Names names;
   const auto from = has_path ? std::optional<std::string_view>(path) : std::nullopt;
-  Status status = torchmap::state_dict(session.checkpoint->interpreter(),
-                                       session.checkpoint->root(), from, names);
+  Checkpoint& checkpoint = *session.checkpoint;
+  Status status =
+      torchmap::state_dict(checkpoint.interpreter(),
+                           has_path ? checkpoint.root() : checkpoint.weights_root(), from, names);
   if (!status.ok()) return failure(info.Env(), status);
   Napi::Object result = Napi::Object::New(info.Env());
   result["names"] = packed_strings(info.Env(), names);

@@ -7,6 +7,7 @@
 #include "core/format/safetensors_reader.h"
 #include "core/format/tar_reader.h"
 #include "core/format/zip_reader.h"
+#include "core/torch/state_dict.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -119,7 +120,14 @@ Status Checkpoint::finish(const OpenOptions& options, NodeId root,
         }
         return storage;
       });
-  return walk(*interpreter_, root_, WalkMode::kEverything, names_, skipped_);
+  if (branches_.empty()) branches_.push_back({"", root_});
+  for (const Branch& branch : branches_)
+    TRY(walk(*interpreter_, branch.node, WalkMode::kEverything, names_, skipped_, branch.name));
+  return {};
+}
+
+NodeId Checkpoint::weights_root() {
+  return format_ == Format::kPackage ? only_weights(*interpreter_, root_) : root_;
 }
 
 std::string Checkpoint::root_class() const {

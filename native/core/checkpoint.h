@@ -56,6 +56,8 @@ class Checkpoint {
   NodeId root() const { return root_; }
   // `module.name` of the class of a root that is an object, in Python 3's spelling; else empty.
   std::string root_class() const;
+  // Where the search for the weights begins: of a package, the one resource that can hold them.
+  NodeId weights_root();
   const Names& names() const { return names_; }
   const std::vector<Skipped>& skipped() const { return skipped_; }
 
@@ -72,6 +74,8 @@ class Checkpoint {
   friend class LegacyReader;
   friend class ModelJsonReader;
   friend class TarReader;
+  friend class PackageReader;
+  friend class Pt2Reader;
   friend class SafetensorsReader;
 
   explicit Checkpoint(std::shared_ptr<Source> source) : source_(std::move(source)) {}
@@ -80,7 +84,7 @@ class Checkpoint {
   Status read_stream(const OpenOptions& options, ByteSpan head, Status otherwise);
   // kUnsafeGlobal where the caller wants unknown globals refused.
   static Status check_globals(const OpenOptions& options, const Pool& pool);
-  // Takes what a reader decoded; names everything.
+  // Takes what a reader decoded; names everything: the branches, or else what is below the root.
   Status finish(const OpenOptions& options, NodeId root, std::unique_ptr<PersistentIds> ids);
 
   std::shared_ptr<Source> source_;
@@ -98,6 +102,7 @@ class Checkpoint {
   std::optional<ScriptCode> code_;
   ScriptClasses classes_;  // of model.json, which has no code
   NodeId root_ = 0;
+  std::vector<Branch> branches_;
   Names names_;
   std::vector<Skipped> skipped_;
   std::deque<std::string> kept_;  // inflated records; never moves

@@ -51,7 +51,14 @@ export interface GoldenRow {
 }
 
 export const FIXTURES = join(__dirname, '..', 'fixtures')
-export const SETS = ['torch-1.13', 'torch-2.13', 'crafted'] as const
+export const SETS = [
+  'torch-1.13',
+  'torch-2.1',
+  'torch-2.5',
+  'torch-2.8',
+  'torch-2.13',
+  'crafted',
+] as const
 
 export function readManifest(set: string): GoldenRow[] {
   return (

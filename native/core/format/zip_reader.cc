@@ -5,6 +5,8 @@
 
 #include "core/archive/crc32.h"
 #include "core/format/model_json_reader.h"
+#include "core/format/package_reader.h"
+#include "core/format/pt2_reader.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -12,15 +14,14 @@ namespace {
 
 // Versions of the archive that torch's reader accepts (caffe2/serialize/versions.h, v2.13).
 constexpr uint64_t kFirstVersion = 1, kLastVersion = 10;
+// Records inflated for one opening, which begins anew for each; archives of torch have none.
+constexpr size_t kMostInflated = 64;
 
 struct OtherArchive {
   std::string_view record, what;
 };
 // Archives that are not torch.save's, by a record that only they have.
 constexpr OtherArchive kOthers[] = {
-    {"archive_format", "a torch.export archive (.pt2)"},
-    {"serialized_exported_program.json", "a torch.export archive (.pt2)"},
-    {".data/extern_modules", "a torch.package archive"},
     {"config.json", "a Keras archive (.keras)"},
     {"word/document.xml", "a Word document"},
     {"xl/workbook.xml", "an Excel workbook"},
@@ -122,6 +123,13 @@ Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
                            row.size)
           .in(row.name);
     }
+    if (inflated_.size() >= kMostInflated) {
+      return Status(Code::kUnsupportedCompression,
+                    "record '" + std::string(row.name) + "' is deflated, after " +
+                        std::to_string(kMostInflated) + " others that had to be inflated")
+          .in(row.name)
+          .about("compression");
+    }
     TRY_ASSIGN(const uint64_t offset, archive.payload_offset(*checkpoint_.source_, index));
     Status deflated =
         Status(Code::kUnsupportedCompression, "record '" + std::string(row.name) + "' is deflated")
@@ -186,8 +194,7 @@ Status ZipReader::missing_pickle() {
   const ZipArchive& archive = *checkpoint_.archive_;
   for (const OtherArchive& other : kOthers) {
     if (archive.find(other.record) == ZipArchive::kNone) continue;
-    const bool torch = other.what.find("orch") != std::string_view::npos;
-    return Status(torch ? Code::kUnsupportedFormat : Code::kNotACheckpoint,
+    return Status(Code::kNotACheckpoint,
                   "the file is " + std::string(other.what) + ", which has no data.pkl")
         .about(other.what);
   }
@@ -284,6 +291,10 @@ Status ZipReader::read() {
       TRY_ASSIGN(const auto attributes, record("attributes.pkl"));
       return ModelJsonReader(checkpoint_, options_).read(*model, attributes);
     }
+    if (Pt2Reader::recognises(*checkpoint_.archive_))
+      return Pt2Reader(checkpoint_, options_, *this).read();
+    if (PackageReader::recognises(*checkpoint_.archive_))
+      return PackageReader(checkpoint_, options_, *this).read();
     return missing_pickle();
   }
   checkpoint_.format_ = checkpoint_.archive_->find("constants.pkl") == ZipArchive::kNone

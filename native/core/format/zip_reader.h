@@ -14,7 +14,7 @@ class ZipReader {
 
   Status read();
 
- private:
+  // For the readers of archives without data.pkl:
   // The bytes of a small record by its name inside the root; nothing when it is not there.
   Result<std::optional<ByteSpan>> record(std::string_view name);
   // The same where a salvaged archive can do without: nothing for a record that is not whole.
@@ -25,6 +25,8 @@ class ZipReader {
   static Status place(Checkpoint& checkpoint, std::string_view folder, Storage& storage);
   Status read_version();
   Status read_byte_order();
+
+ private:
   Status missing_pickle();
   Result<std::optional<Decoded>> decode_constants();
   Status name_constants(NodeId root);

@@ -89,7 +89,31 @@ std::optional<NodeId> descend(Interpreter& interpreter, NodeId node, std::string
   return best;
 }
 
+// A module as Python or TorchScript pickles it.
+bool is_module(Interpreter& interpreter, NodeId id) {
+  if (!interpreter.resolve(id).ok()) return false;
+  id = interpreter.target(id);
+  const Pool& pool = interpreter.pool();
+  if (pool[id].tag != Tag::kCall) return false;
+  if (module_state(interpreter, id)) return true;
+  const Node& type = pool[pool.target(pool[id].a)];
+  return type.tag == Tag::kGlobal && pool.globals[type.a].module.starts_with("__torch__");
+}
+
 }  // namespace
+
+NodeId only_weights(Interpreter& interpreter, NodeId root) {
+  std::vector<NodeId> modules, mappings;
+  interpreter.each_entry(root, [&](NodeId, NodeId value) {
+    if (is_module(interpreter, value)) {
+      modules.push_back(interpreter.target(value));
+    } else if (may_hold_weights(interpreter, value)) {
+      mappings.push_back(interpreter.target(value));
+    }
+  });
+  if (modules.size() == 1) return modules[0];
+  return modules.empty() && mappings.size() == 1 ? mappings[0] : root;
+}
 
 Status state_dict(Interpreter& interpreter, NodeId root, std::optional<std::string_view> from,
                   Names& names) {

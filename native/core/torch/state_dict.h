@@ -11,4 +11,8 @@ namespace torchmap {
 Status state_dict(Interpreter& interpreter, NodeId root, std::optional<std::string_view> from,
                   Names& names);
 
+// The one entry of a dict that can hold weights: of those that are modules, else of those that are
+// mappings of tensors. The dict itself where there are several or none.
+NodeId only_weights(Interpreter& interpreter, NodeId root);
+
 }  // namespace torchmap

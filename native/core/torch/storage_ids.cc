@@ -144,7 +144,7 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   const auto key = interpreter.text(items[2]);
   const auto number = interpreter.integer(items[2]);
   if (!key && !number) return bad("the key of a storage is neither text nor number");
-  id.key = key ? *key : pool.keep(std::to_string(*number));
+  id.key = key ? key_of(*key) : pool.keep(std::to_string(*number));
   id.location = interpreter.text(items[3]).value_or("cpu");
   const auto numel = interpreter.integer(items[4]);
   if (!numel) return bad("storage '" + std::string(id.key) + "' has no number of elements");

@@ -40,6 +40,10 @@ class StorageIds : public PersistentIds {
     return storage < next_.size() ? next_[storage] : kNoIndex;
   }
 
+ protected:
+  // The key that is meant where several are written for one storage.
+  virtual std::string_view key_of(std::string_view written) const { return written; }
+
  private:
   struct Id {
     GlobalMeaning meant;

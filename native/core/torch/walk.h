@@ -39,6 +39,12 @@ enum class WalkMode : uint8_t {
   kStateDict,  // of a module only parameters, persistent buffers and submodules
 };
 
+// A part of the root whose names begin with `name` instead of its path in the root.
+struct Branch {
+  std::string name;
+  NodeId node;
+};
+
 // A dict key as part of a name: text as it is, None, booleans and numbers as Python prints them,
 // tuples as (a, 1), any other key as '#' and its position in the dict.
 void append_key(std::string& out, Interpreter& interpreter, NodeId key, uint32_t position);

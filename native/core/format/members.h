@@ -1,0 +1,55 @@
+// Several pickles decoded into one pool: each has nodes, and so persistent ids, of its own.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "core/torch/interpreter.h"
+
+namespace torchmap {
+
+// A dict as nodes, for what a reader puts together itself.
+class DictBuilder {
+ public:
+  explicit DictBuilder(Pool& pool) : pool_(pool) {}
+
+  // `key` must live as long as the pool.
+  void add(std::string_view key, NodeId value) {
+    const NodeId pair[2] = {pool_.add(Node::of_text(Tag::kStr, key, kPython2)), value};
+    pool_.append(entries_, pair, 2);
+  }
+  bool empty() const { return entries_.count == 0; }
+  NodeId finish() const {
+    return pool_.add(Node::words(Tag::kDict, entries_.count, entries_.first, entries_.last));
+  }
+
+ private:
+  Pool& pool_;
+  Items entries_;
+};
+
+// Asks those who know the persistent ids of the nodes from a certain one on.
+class MemberIds final : public PersistentIds {
+ public:
+  // From `first`, the next node of the pool, until the next call.
+  void begin(NodeId first, std::shared_ptr<PersistentIds> ids) {
+    members_.push_back({first, std::move(ids)});
+  }
+
+  Result<Persistent> resolve(Interpreter& interpreter, NodeId node) override {
+    const auto after =
+        std::upper_bound(members_.begin(), members_.end(), node,
+                         [](NodeId id, const Member& member) { return id < member.first; });
+    if (after == members_.begin()) return Persistent{};
+    return std::prev(after)->ids->resolve(interpreter, node);
+  }
+
+ private:
+  struct Member {
+    NodeId first;
+    std::shared_ptr<PersistentIds> ids;
+  };
+  std::vector<Member> members_;
+};
+
+}  // namespace torchmap
