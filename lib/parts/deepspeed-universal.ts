@@ -3,13 +3,12 @@
  * states beside `zero` the buffers and the shapes.
  * Source: deepspeed/checkpoint/ds_to_universal.py, main, merge_tp_slices, merge_zero3_slices (0.19).
  */
-import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { StateError } from '../errors'
 import { rowMajor } from '../made'
 import type { Request } from '../request'
 import { Tensor, viewOf } from '../tensor'
-import { DeepSpeedContent } from './deepspeed-content'
+import { DeepSpeedContent, type Files } from './deepspeed-content'
 import { bad, flat, modelStates, numel, type Shapes } from './deepspeed-states'
 import { type Folder, readFolder } from './directory'
 import { PartFile } from './part-file'
@@ -25,35 +24,42 @@ export function planOfUniversal(
   request: Request,
   path: string,
 ): Plan {
-  const zero = join(folder.path, 'zero')
-  const names = [...readFolder(zero).folders]
-  const weights = new Map<string, PartFile>()
-  for (const name of names) {
-    const file = join(zero, name, 'fp32.pt')
-    if (existsSync(file)) weights.set(name, new PartFile(file, request))
+  const zero = readFolder(join(folder.path, 'zero'))
+  const others = states(zero)
+  const weights = new Map<string, string>()
+  for (const name of zero.folders) {
+    const files = states(readFolder(join(zero.path, name)))
+    const weight = files.find((file) => basename(file) === 'fp32.pt')
+    if (weight !== undefined) weights.set(name, weight)
+    others.push(...files)
   }
-  const files = request.parts === 'open' ? [...weights.values()].map((part) => part.path) : []
+  const all = [...models, ...others]
+  const files = request.parts === 'open' ? all : all.slice(0, 1)
   return {
-    files: [models[0]!, ...files],
-    build: ([first, ...opened]) => {
-      const states = models.map(
-        (file, i) => new PartFile(file, request, i === 0 ? first : undefined),
-      )
-      for (const [i, [name, { path: file }]] of [...weights].entries()) {
-        if (opened[i] !== undefined) weights.set(name, new PartFile(file, request, opened[i]))
-      }
-      return universal(path, states, weights, request)
+    files,
+    build: (opened) => {
+      const parts = new Map(all.map((file, i) => [file, new PartFile(file, request, opened[i])]))
+      const part = (file: string) => parts.get(file)!
+      const found = new Map([...weights].map(([name, file]) => [name, part(file)]))
+      const isSharded = basename(models[0]!).startsWith('zero_pp_rank_')
+      const files = { models: models.map(part), parts: [...parts.values()], isSharded }
+      return universal(path, files, found, request)
     },
   }
 }
 
+/** The files of states in a directory. */
+function states({ path, files }: Folder): string[] {
+  return [...files].filter((file) => file.endsWith('.pt')).map((file) => join(path, file))
+}
+
 function universal(
   path: string,
-  models: readonly PartFile[],
+  files: Files,
   weights: ReadonlyMap<string, PartFile>,
   request: Request,
 ): DeepSpeedContent {
-  const model = models[0]!
+  const model = files.models[0]!
   const { paramShapes, module, bufferNames } = modelStates(model)
   const shapes: Shapes = new Map((paramShapes ?? []).flatMap((group) => [...group]))
   for (const name of shapes.keys()) {
@@ -63,12 +69,10 @@ function universal(
     const message = `parameter '${name}' has no 'zero/${name}/fp32.pt'`
     throw new StateError('MISSING_SHARD', message, { path: model.path })
   }
-  const known = [...module.keys(), ...shapes.keys()].filter((name) => weights.has(name))
+  const known = [...shapes.keys(), ...module.keys()].filter((name) => weights.has(name))
   const ordered = new Set([...known, ...weights.keys()])
   // The model states have buffers as they were, `zero` has them as float32.
   for (const name of bufferNames) if (module.has(name)) ordered.delete(name)
-  const parts = [...models, ...weights.values()]
-  const files = { models, parts, isSharded: basename(model.path).startsWith('zero_pp_rank_') }
   return new DeepSpeedContent(path, files, request, ordered, (_, name) =>
     weightIn(weights.get(name)!, name, shapes.get(name)),
   )

@@ -63,7 +63,8 @@ export function planOfDeepSpeed(folder: Folder, request: Request): Plan | undefi
 }
 
 function tagIn(path: string): string | undefined {
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? Infinity) > LONGEST_TAG) return undefined
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found?.isFile() || found.size > LONGEST_TAG) return undefined
   const tag = readFileSync(path, 'utf8').trim()
   return tag === '' || tag.includes('\n') ? undefined : tag
 }
