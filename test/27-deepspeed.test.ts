@@ -128,6 +128,30 @@ describe('where elements lie', () => {
     expect([...checkpoint.tensors.get('b')!.data]).toEqual(WEIGHTS.b)
   })
 
+  test.each([2, 3])('stage %i: scalars, and weights without elements', (stage) => {
+    const shapes = [
+      new Map([
+        ['none', new Size(0, 3)],
+        ['scalar', new Size()],
+        ['end', new Size(0)],
+      ]),
+    ]
+    const groups =
+      stage === 3 ? [[new Flat([7])], [new Flat([0])]] : [[new Flat([7])], [new Flat([])]]
+    using checkpoint = openSync(zero({ stage, shapes, groups, model: { shared_params: {} } }))
+    const found = [...checkpoint.stateDict().values()].map(({ name, shape, data }) => [
+      name,
+      shape,
+      [...data],
+    ])
+    expect(found).toEqual([
+      ['mean', [2], [9, 8]],
+      ['none', [0, 3], []],
+      ['scalar', [], [7]],
+      ['end', [0], []],
+    ])
+  })
+
   test('elements left out behind parameters are left out', () => {
     const groups = [[new Flat([1, 2, 3, 4, -1, -1])], [new Flat([5, 6, 7, -1])]]
     using checkpoint = openSync(zero({ groups, optimizer: { param_alignment_paddings: [[2, 1]] } }))
@@ -229,6 +253,39 @@ describe('missing and damaged files', () => {
     expect(() => openSync(path)).toThrow(
       expect.objectContaining({ code: 'MISSING_SHARD', message: expect.stringMatching(message) }),
     )
+  })
+
+  test('a universal checkpoint misses a weight', () => {
+    const { path, step } = copyOf('universal3')
+    rmSync(join(step, 'zero', 'norm.bias', 'fp32.pt'))
+    expect(() => openSync(path)).toThrow(
+      /'norm.bias' has no 'zero\/norm.bias\/fp32.pt'.*MISSING_SHARD/,
+    )
+    using checkpoint = openSync(path, { parts: 'lazy' })
+    expect(checkpoint.stateDict().has('norm.bias')).toBe(true)
+    expect(() => checkpoint.tensors.get('norm.bias')).toThrow(/MISSING_SHARD/)
+    expect(checkpoint.tensors.get('norm.weight')?.data.length).toBe(5)
+    expect(checkpoint.skipped.map(({ name }) => name)).toEqual(['norm.bias'])
+  })
+
+  test('a universal checkpoint without the states of a weight has it in the model states', () => {
+    const { path, step } = copyOf('universal2')
+    rmSync(join(step, 'zero', 'norm.bias'), { recursive: true })
+    using checkpoint = openSync(path)
+    using whole = openSync(join(SET, 'universal2'))
+    const [found, wanted] = [checkpoint, whole].map(({ tensors }) => tensors.get('norm.bias')!.data)
+    expect(found).toEqual(wanted)
+  })
+
+  test('a universal checkpoint has too few elements of a weight', () => {
+    const { path, step } = copyOf('universal3')
+    writeStates(join(step, 'zero', 'norm.bias', 'fp32.pt'), new Flat([1, 2]))
+    using checkpoint = openSync(path)
+    expect(() => checkpoint.tensors.get('norm.bias')).toThrow(
+      /shape \[5\] has 2 elements.*BAD_INDEX/,
+    )
+    writeStates(join(step, 'zero', 'norm.weight', 'fp32.pt'), { step: 1 })
+    expect(() => checkpoint.tensors.get('norm.weight')).toThrow(/no tensor in it.*BAD_INDEX/)
   })
 
   test('a truncated file is refused, and everything is closed', async () => {

@@ -62,20 +62,23 @@ function universal(
   const model = files.models[0]!
   const { paramShapes, module, bufferNames } = modelStates(model)
   const shapes: Shapes = new Map((paramShapes ?? []).flatMap((group) => [...group]))
-  for (const name of shapes.keys()) {
-    if (weights.has(name) || request.parts === 'lazy') continue
+  const weight = (name: string): Tensor => {
+    const part = weights.get(name)
+    if (part !== undefined) return weightIn(part, name, shapes.get(name))
     // A weight that never had a gradient has no optimizer states, but is whole in the model's.
-    if ((module.get(name)?.size ?? 0) > 0) continue
+    const whole = module.get(name)
+    if (whole !== undefined && (!files.isSharded || whole.size > 0)) return whole
     const message = `parameter '${name}' has no 'zero/${name}/fp32.pt'`
     throw new StateError('MISSING_SHARD', message, { path: model.path })
   }
-  const known = [...shapes.keys(), ...module.keys()].filter((name) => weights.has(name))
-  const ordered = new Set([...known, ...weights.keys()])
+  if (request.parts !== 'lazy') {
+    for (const name of shapes.keys()) if (!weights.has(name)) weight(name)
+  }
+  const known = [...module.keys()].filter((name) => weights.has(name))
+  const ordered = new Set([...shapes.keys(), ...known, ...weights.keys()])
   // The model states have buffers as they were, `zero` has them as float32.
   for (const name of bufferNames) if (module.has(name)) ordered.delete(name)
-  return new DeepSpeedContent(path, files, request, ordered, (_, name) =>
-    weightIn(weights.get(name)!, name, shapes.get(name)),
-  )
+  return new DeepSpeedContent(path, files, request, ordered, (_, name) => weight(name))
 }
 
 /** `{'param': tensor, ...}`, or of stage 3 the flat elements of the weight alone. */
