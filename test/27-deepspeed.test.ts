@@ -579,6 +579,12 @@ test('close() takes everything away', () => {
   expect(a!.shape).toEqual([2, 2])
 })
 
+test('elements whose buffer was moved away are not given as zeros', () => {
+  using checkpoint = openSync(zero(), { mmap: false })
+  structuredClone(null, { transfer: [checkpoint.tensors.get('a')!.data.buffer as ArrayBuffer] })
+  expect(() => checkpoint.tensors.get('b')!.data).toThrow(/moved away.*CLOSED/)
+})
+
 test('copies are bounded by limits.copyBytes', () => {
   using checkpoint = openSync(zero(), { limits: { copyBytes: 11 } })
   expect([...checkpoint.tensors.get('a')!.data]).toEqual(WEIGHTS.a)

@@ -1,5 +1,5 @@
 /** Tensors that are cut out of flat ones, which may lie in several files. */
-import { FormatError } from '../errors'
+import { FormatError, StateError } from '../errors'
 import { type MadeSession, rowMajor } from '../made'
 import { type Tensor, viewOf } from '../tensor'
 
@@ -35,19 +35,34 @@ export function assembled(
     return viewOf(flat, name, { offset, sizes: shape, strides: rowMajor(shape) })
   }
   const fill = (target: ArrayBuffer) => {
+    const written = new Uint8Array(target)
     let end = 0
     for (const piece of pieces) {
-      const { buffer, byteOffset, byteLength } = cut(piece).data
-      new Uint8Array(target, end, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength))
-      end += byteLength
+      const bytes = bytesOf(piece)
+      written.set(bytes, end)
+      end += bytes.length
     }
   }
   return session.tensor(session.add({ dtype, shape, key: name, fill }), name)
 }
 
-function cut({ flat, start, count }: Piece): Tensor {
+/** Bytes of the longest flat tensor that is asked for all its elements when some are wanted. */
+const LONGEST_WHOLE = 2 ** 30
+
+/** The elements in host order. */
+function bytesOf({ flat, start, count }: Piece): Uint8Array {
+  if (flat.byteLength <= LONGEST_WHOLE) {
+    const { buffer, byteOffset, byteLength } = flat.data
+    if (byteLength === 0) {
+      const message = 'the buffer of these bytes was moved away, by transfer() or postMessage()'
+      throw new StateError('CLOSED', message)
+    }
+    const width = byteLength / flat.size
+    return new Uint8Array(buffer, byteOffset + start * width, count * width)
+  }
   const offset = flat.storageOffset + start
-  return viewOf(flat, flat.name, { offset, sizes: [count], strides: [1] })
+  const { data } = viewOf(flat, flat.name, { offset, sizes: [count], strides: [1] })
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 }
 
 /** Elements [start, start + count) of flat tensors that stand one after another. */
