@@ -6,7 +6,7 @@
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
 import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
-import type { PartRole } from './catalog'
+import type { PartRole, View } from './catalog'
 import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
@@ -25,8 +25,8 @@ export type QScheme = (typeof QSCHEMES)[number]
 
 const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 
-/** The same tensor, with the same elements, under another name. */
-export let renamed: (tensor: Tensor, name: string) => Tensor
+/** Where a tensor stands: for this module alone. */
+let rowOf: (tensor: Tensor) => { session: Session; row: number }
 
 /** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
 export class Tensor {
@@ -41,7 +41,7 @@ export class Tensor {
   #rows: readonly Tensor[] | undefined
 
   static {
-    renamed = (tensor, name) => new Tensor(tensor.#session, tensor.#row, name)
+    rowOf = (tensor) => ({ session: tensor.#session, row: tensor.#row })
   }
 
   /** @internal */
@@ -428,4 +428,24 @@ export class Tensor {
     const isBits = part.dtype === 'float16' || part.dtype === 'bfloat16'
     return Float64Array.from(isBits ? part.toFloat32() : part.data, Number)
   }
+}
+
+/** The same tensor under another name. */
+export function renamed(tensor: Tensor, name: string): Tensor {
+  if (tensor.name === name) return tensor
+  const { session, row } = rowOf(tensor)
+  return new Tensor(session, row, name)
+}
+
+/**
+ * A view over the storage of `tensor`, `offset` elements into it; the caller has checked that it
+ * lies inside.
+ */
+export function viewOf(tensor: Tensor, name: string, view: View): Tensor {
+  const { session, row } = rowOf(tensor)
+  const { catalog } = session
+  const flags = catalog.tensor(row, 'flags') & (TensorFlag.conjugate | TensorFlag.negative)
+  const [dtype, storage] = [catalog.tensor(row, 'dtype'), catalog.tensor(row, 'storage')]
+  const device = catalog.tensor(row, 'device')
+  return new Tensor(session, catalog.add({ ...view, dtype, storage, device, flags }), name)
 }

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { FormatError, StateError } from '../errors'
 import type { Request } from '../request'
+import { planOfDeepSpeed } from './deepspeed'
 import { planOfIndex } from './index-file'
 import { joinedPlan } from './joined'
 import type { Plan } from './plan'
@@ -17,7 +18,13 @@ export interface Folder {
 type Recogniser = (folder: Folder, request: Request) => Plan | undefined
 
 /** The first one that knows the directory reads it. */
-const RECOGNISERS: readonly Recogniser[] = [planOfIndexIn, planOfShards, planOfSingle]
+const RECOGNISERS: readonly Recogniser[] = [
+  planOfIndexIn,
+  planOfShards,
+  planOfKnown,
+  planOfDeepSpeed,
+  planOfSingle,
+]
 
 export function readFolder(path: string): Folder {
   const entries = readdirSync(path, { withFileTypes: true })
@@ -100,12 +107,24 @@ function planOfShards({ path, files }: Folder, request: Request): Plan | undefin
   return joinedPlan(sorted, request, path)
 }
 
+/** A directory with a file of weights that is called as libraries call it. */
+function planOfKnown({ path, files }: Folder): Plan | undefined {
+  const known = KINDS.flatMap((kind) => STEMS.map((stem) => `${stem}.${kind}`))
+  const file = known.find((name) => files.has(name))
+  return file === undefined ? undefined : planOfOne(join(path, file))
+}
+
 /** A directory with one file of weights. */
 function planOfSingle({ path, files }: Folder): Plan | undefined {
-  const known = KINDS.flatMap((kind) => STEMS.map((stem) => `${stem}.${kind}`))
-  const weights = [...files].filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name))
-  const file =
-    known.find((name) => files.has(name)) ?? (weights.length === 1 ? weights[0] : undefined)
-  if (file === undefined) return undefined
-  return { files: [join(path, file)], build: ([content]) => content! }
+  const [file, ...others] = [...files].filter(isWeights)
+  return file === undefined || others.length > 0 ? undefined : planOfOne(join(path, file))
+}
+
+/** Whether a file of this name may hold weights. */
+export function isWeights(name: string): boolean {
+  return /\.(safetensors|bin|pt|pth|ckpt)$/.test(name)
+}
+
+function planOfOne(file: string): Plan {
+  return { files: [file], build: ([content]) => content! }
 }

@@ -1,0 +1,90 @@
+/** Tensors that are cut out of flat ones, which may lie in several files. */
+import { FormatError, StateError } from '../errors'
+import { type MadeSession, rowMajor } from '../made'
+import { type Tensor, viewOf } from '../tensor'
+
+/** Elements [start, start + count) of a flat tensor; the caller has checked that it has them. */
+export interface Piece {
+  flat: Tensor
+  start: number
+  count: number
+}
+
+/**
+ * The tensor that `pieces` make up, one after another: a view where there is one piece only, else
+ * one that is put together when its elements are first asked for.
+ *
+ * @throws {@link FormatError} `BAD_INDEX` where pieces have different dtypes
+ */
+export function assembled(
+  session: MadeSession,
+  name: string,
+  shape: readonly number[],
+  dtype: Tensor['dtype'],
+  pieces: readonly Piece[],
+): Tensor {
+  for (const { flat } of pieces) {
+    if (flat.dtype === dtype) continue
+    const message = `the pieces of '${name}' are ${dtype} and ${flat.dtype}`
+    throw new FormatError('BAD_INDEX', message, { path: session.path })
+  }
+  const [first, ...others] = pieces
+  if (first !== undefined && others.length === 0) {
+    const { flat, start } = first
+    const offset = flat.storageOffset + start
+    return viewOf(flat, name, { offset, sizes: shape, strides: rowMajor(shape) })
+  }
+  const fill = (target: ArrayBuffer) => {
+    const written = new Uint8Array(target)
+    let end = 0
+    for (const piece of pieces) {
+      const bytes = bytesOf(piece)
+      written.set(bytes, end)
+      end += bytes.length
+    }
+  }
+  return session.tensor(session.add({ dtype, shape, key: name, fill }), name)
+}
+
+/** Bytes of the longest flat tensor that is asked for all its elements when some are wanted. */
+const LONGEST_WHOLE = 2 ** 30
+
+/** The elements in host order. */
+function bytesOf({ flat, start, count }: Piece): Uint8Array {
+  if (flat.byteLength <= LONGEST_WHOLE) {
+    const { buffer, byteOffset, byteLength } = flat.data
+    if (byteLength === 0) {
+      const message = 'the buffer of these bytes was moved away, by transfer() or postMessage()'
+      throw new StateError('CLOSED', message)
+    }
+    const width = byteLength / flat.size
+    return new Uint8Array(buffer, byteOffset + start * width, count * width)
+  }
+  const offset = flat.storageOffset + start
+  const { data } = viewOf(flat, flat.name, { offset, sizes: [count], strides: [1] })
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
+/** Elements [start, start + count) of flat tensors that stand one after another. */
+export function piecesOf(
+  lengths: readonly number[],
+  flat: (index: number) => Tensor,
+  start: number,
+  count: number,
+): Piece[] {
+  const pieces: Piece[] = []
+  let left = count
+  let skip = start
+  for (let i = 0; i < lengths.length && left > 0; ++i) {
+    const length = lengths[i]!
+    if (skip >= length) {
+      skip -= length
+      continue
+    }
+    const taken = Math.min(left, length - skip)
+    pieces.push({ flat: flat(i), start: skip, count: taken })
+    left -= taken
+    skip = 0
+  }
+  return pieces
+}
