@@ -77,12 +77,18 @@ export class DeepSpeedContent extends SeveralFiles {
       const isPlaceholder = isSharded && tensor.size === 0
       if (!sources.has(name) && !isPlaceholder) sources.set(name, () => tensor)
     }
-    this.tensors = new NamedTensors(sources, (name, source) => {
-      this.checkOpen()
-      return renamed(source(), name)
-    })
+    this.tensors = new NamedTensors(
+      () => sources,
+      (name, source) => {
+        this.checkOpen()
+        return renamed(source(), name)
+      },
+    )
     const places = new Map((isZero ? names : [...sources.keys()]).map((name) => [name, name]))
-    this.#weights = new NamedTensors(places, (name) => this.tensors.get(name)!)
+    this.#weights = new NamedTensors(
+      () => places,
+      (name) => this.tensors.get(name)!,
+    )
   }
 
   get era(): string {
