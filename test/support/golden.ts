@@ -46,10 +46,12 @@ export interface GoldenRow {
   root?: unknown
   error?: string
   message?: string
+  /** Of safetensors: `__metadata__`. */
+  metadata?: Record<string, string> | null
 }
 
 export const FIXTURES = join(__dirname, '..', 'fixtures')
-export const SETS = ['torch-1.13', 'torch-2.13', 'crafted'] as const
+export const SETS = ['torch-1.13', 'torch-2.13', 'crafted', 'safetensors'] as const
 
 export function readManifest(set: string): GoldenRow[] {
   return (

@@ -1,4 +1,5 @@
-// CRC-32 as zip has it: polynomial 0xEDB88320, reflected, inverted before and after (APPNOTE 4.4.7).
+// CRC-32 as zip has it: polynomial 0xEDB88320, reflected, inverted before and after
+// (APPNOTE 4.4.7).
 #pragma once
 
 #include "core/bytes.h"

@@ -101,8 +101,7 @@ Status LocalScan::header(uint64_t offset, std::string_view seen) {
   found.stored_size = load_le<uint32_t>(&seen[18]);
   found.size = load_le<uint32_t>(&seen[22]);
   found.name_size = load_le<uint16_t>(&seen[26]);
-  const uint64_t before_payload =
-      kLocalSize + found.name_size + load_le<uint16_t>(&seen[28]);
+  const uint64_t before_payload = kLocalSize + found.name_size + load_le<uint16_t>(&seen[28]);
   if (!fits(offset, before_payload, source_.size())) return {};
   found.payload = offset + before_payload;
   // Bytes of a tensor can look like a signature by chance, hardly like all of this.
@@ -112,7 +111,8 @@ Status LocalScan::header(uint64_t offset, std::string_view seen) {
   if (name.empty()) return {};
   if (!root_) {
     const size_t slash = name.substr(0, kMaxRoot + 1).find('/');
-    root_ = slash == std::string_view::npos ? std::string() : std::string(name.substr(0, slash + 1));
+    root_ =
+        slash == std::string_view::npos ? std::string() : std::string(name.substr(0, slash + 1));
   }
   if (!name.starts_with(*root_)) return {};
 
@@ -208,8 +208,7 @@ Result<FoundRecords> LocalScan::choose() {
         const uint64_t end = header.payload + header.stored_size;
         // A header inside the payload is believed only where nothing starts behind it.
         TRY_ASSIGN(const bool followed, starts_with(end, "PK"));
-        if (followed || i + 1 == headers_.size() || headers_[i + 1].offset >= end)
-          header.end = end;
+        if (followed || i + 1 == headers_.size() || headers_[i + 1].offset >= end) header.end = end;
       }
     }
     Record record;
@@ -282,10 +281,10 @@ Status ZipArchive::check_crc(Source& source, uint32_t index, const std::atomic<b
 }
 
 Status crc_mismatch(const Record& record, uint32_t found) {
-  return Status(Code::kChecksumMismatch,
-                "the " + std::to_string(record.size) + " bytes of record '" +
-                    std::string(record.name) + "' have CRC-32 " + std::to_string(found) +
-                    " but the archive says " + std::to_string(record.crc))
+  return Status(Code::kChecksumMismatch, "the " + std::to_string(record.size) +
+                                             " bytes of record '" + std::string(record.name) +
+                                             "' have CRC-32 " + std::to_string(found) +
+                                             " but the archive says " + std::to_string(record.crc))
       .at(record.header_offset)
       .in(record.name);
 }

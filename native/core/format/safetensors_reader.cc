@@ -91,7 +91,8 @@ bool starts_like_safetensors(ByteSpan head) {
 
 Status SafetensorsReader::wrong(std::string_view at, std::string what, Code code) const {
   Status status(code, std::move(what));
-  if (const auto position = json_->position(at)) return std::move(status).at(kLengthBytes + *position);
+  if (const auto position = json_->position(at))
+    return std::move(status).at(kLengthBytes + *position);
   return status;
 }
 
@@ -186,8 +187,8 @@ Status SafetensorsReader::read_row(std::string_view name, JsonValue value) {
     TRY(value.each_item([&](JsonValue item) { return read_field(row, kFields[given++], item); }));
   }
   if (given != std::size(kFields)) {
-    return wrong(name, "tensor " + quoted(name) +
-                           " lacks one of 'dtype', 'shape' and 'data_offsets'");
+    return wrong(name,
+                 "tensor " + quoted(name) + " lacks one of 'dtype', 'shape' and 'data_offsets'");
   }
   rows_.push_back(row);
   return {};
@@ -316,12 +317,12 @@ Status SafetensorsReader::check_end() {
         .at(start + need);
   }
   if (need == have) return {};
-  const auto cut = std::find_if(rows_.begin(), rows_.end(),
-                                [&](const Row& row) { return row.end > have; });
-  return Status(Code::kTruncated,
-                "the tensors need " + std::to_string(need) + " bytes but the file has " +
-                    std::to_string(have) + " behind its header, the first that is not whole is " +
-                    quoted(cut->name) + ", likely an incomplete download")
+  const auto cut =
+      std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return row.end > have; });
+  return Status(Code::kTruncated, "the tensors need " + std::to_string(need) +
+                                      " bytes but the file has " + std::to_string(have) +
+                                      " behind its header, the first that is not whole is " +
+                                      quoted(cut->name) + ", likely an incomplete download")
       .at(checkpoint_.source_->size());
 }
 
@@ -333,9 +334,9 @@ Status SafetensorsReader::torch_sizes(const Row& row, std::vector<int64_t>& size
   for (uint32_t i = 0; i < row.ndim; ++i) {
     const uint64_t size = dims_[row.first_dim + i];
     if (size > INT64_MAX) {
-      return Status(Code::kUnsupportedLayout,
-                    "dimension " + std::to_string(i) + " has size " + std::to_string(size) +
-                        ", more than a tensor of torch can have");
+      return Status(Code::kUnsupportedLayout, "dimension " + std::to_string(i) + " has size " +
+                                                  std::to_string(size) +
+                                                  ", more than a tensor of torch can have");
     }
     sizes.push_back(static_cast<int64_t>(size));
   }
@@ -380,14 +381,12 @@ Status SafetensorsReader::add_tensors(uint64_t have) {
     Status unfit = torch_sizes(row, sizes);
     if (unfit.ok() && row.end > have) {
       unfit = Status(Code::kTruncated,
-                     "the tensor needs " + std::to_string(row.end - row.begin) +
-                         " bytes at byte " + std::to_string(start + row.begin) +
-                         " and the file has " +
+                     "the tensor needs " + std::to_string(row.end - row.begin) + " bytes at byte " +
+                         std::to_string(start + row.begin) + " and the file has " +
                          std::to_string(have - std::min(have, row.begin)) + " of them");
     }
     if (!unfit.ok()) {
-      checkpoint_.skipped_.push_back(
-          {std::string(name), unfit.code(), unfit.failure().message});
+      checkpoint_.skipped_.push_back({std::string(name), unfit.code(), unfit.failure().message});
       continue;
     }
     Storage storage;

@@ -3,8 +3,8 @@
 //          byte behind the JSON, and "__metadata__": text -> text
 //   data   row-major, little-endian; the tensors cover it without holes and without overlaps
 // Accepts and refuses what the reference does. Source: safetensors/src/tensor.rs,
-// SafeTensors::read_metadata and Metadata::validate (v0.8.0). There is no pickle: the root is a dict
-// of tensors by name, in the order of their bytes.
+// SafeTensors::read_metadata and Metadata::validate (v0.8.0). There is no pickle: the root is a
+// dict of tensors by name, in the order of their bytes.
 #pragma once
 
 #include "core/checkpoint.h"
@@ -32,8 +32,8 @@ class SafetensorsReader {
   struct Row {
     std::string_view name;
     const Type* type = nullptr;
-    uint64_t begin = 0, end = 0;        // bytes of the data
-    uint32_t first_dim = 0, ndim = 0;   // in dims_
+    uint64_t begin = 0, end = 0;       // bytes of the data
+    uint32_t first_dim = 0, ndim = 0;  // in dims_
   };
   static const Type kTypes[];
   static const Type* find_type(std::string_view name);

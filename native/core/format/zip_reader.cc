@@ -28,12 +28,9 @@ constexpr OtherArchive kOthers[] = {
 };
 
 // Records that torch.save writes beside the pickle and the storages.
-constexpr std::string_view kLabels[] = {"version",
-                                        ".data/version",
-                                        "byteorder",
-                                        ".data/serialization_id",
-                                        ".format_version",
-                                        ".storage_alignment"};
+constexpr std::string_view kLabels[] = {"version",         ".data/version",
+                                        "byteorder",       ".data/serialization_id",
+                                        ".format_version", ".storage_alignment"};
 
 }  // namespace
 
@@ -43,8 +40,8 @@ Status ZipReader::check_whole(Checkpoint& checkpoint, uint32_t index) {
   if (!checkpoint.salvaged_) return {};
   const Record& row = checkpoint.archive_->records()[index];
   if (row.cut) {
-    return Status(Code::kTruncated, "record '" + std::string(row.name) + "' is cut: " +
-                                        std::to_string(row.stored_size) +
+    return Status(Code::kTruncated, "record '" + std::string(row.name) +
+                                        "' is cut: " + std::to_string(row.stored_size) +
                                         " bytes of it are there, and no checksum")
         .in(row.name);
   }
@@ -200,8 +197,8 @@ Status ZipReader::missing_pickle() {
   for (const Record& row : archive.records()) {
     has_storages |= row.name.find("/data/") != std::string_view::npos;
     const auto name = archive.name_in_root(row);
-    only_labels &= name && std::find(std::begin(kLabels), std::end(kLabels), *name) !=
-                               std::end(kLabels);
+    only_labels &=
+        name && std::find(std::begin(kLabels), std::end(kLabels), *name) != std::end(kLabels);
   }
   std::string message = "the archive has no data.pkl among its " +
                         std::to_string(archive.records().size()) + " records";
@@ -220,7 +217,12 @@ Status ZipReader::missing_pickle() {
 // A frozen TorchScript module has its weights in constants.pkl, which is not read: say so.
 Status ZipReader::note_constants() {
   TRY_ASSIGN(const auto pickle, small_record("constants.pkl"));
-  if (!pickle) return {};
+  if (!pickle) {
+    checkpoint_.skipped_.push_back(
+        {"constants", Code::kTruncated,
+         "constants.pkl, where a frozen TorchScript module has its weights, is lost"});
+    return {};
+  }
   Pool pool;
   auto decoded = decode_pickle(*pickle, pool, {options_.limits, 0, options_.cancelled});
   if (!decoded.ok()) return std::move(decoded).status().in("constants.pkl");
@@ -253,8 +255,7 @@ Status ZipReader::read_archive() {
   const Code code = archive.status().code();
   if (!options_.salvage || (code != Code::kTruncated && code != Code::kBadArchive))
     return std::move(archive).status();
-  auto salvaged =
-      ZipArchive::salvage(*checkpoint_.source_, options_.limits, options_.cancelled);
+  auto salvaged = ZipArchive::salvage(*checkpoint_.source_, options_.limits, options_.cancelled);
   if (!salvaged.ok()) return std::move(salvaged).status();
   // Nothing was found: the first failure says more.
   if (salvaged->records().empty()) return std::move(archive).status();
