@@ -94,7 +94,7 @@ describe('arguments', () => {
   test.each<[unknown, string]>([
     [{ nmap: true }, 'Expected perhaps mmap in options but received the unknown name nmap'],
     [{ Signal: 1 }, 'Expected perhaps signal in options but received the unknown name Signal'],
-    [{ weightsOnly: true }, 'Expected one of signal, limits, mmap, globals in options'],
+    [{ weightsOnly: true }, 'Expected one of signal, limits, mmap, globals, salvage in options'],
     [{ limits: { node: 3 } }, 'Expected perhaps nodes in options.limits'],
     [{ limits: { copy_bytes: 3 } }, 'Expected perhaps copyBytes in options.limits'],
   ])('%p has an unknown name', async (options, message) => {

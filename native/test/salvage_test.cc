@@ -129,7 +129,11 @@ TEST(salvage_believes_no_sizes) {
   EXPECT_EQ(Salvaged(lying(5, 6, 0)).shown(), "a 5?");
   EXPECT_EQ(Salvaged(lying(5, 600, 8)).shown(), "a 600");
   // Over the next record.
-  EXPECT_EQ(Salvaged(lying(30, 30, 0) + lying(5, 5, 0)).shown(), "a 5?, a 5");
+  std::string second = lying(5, 5, 0);
+  second[30] = 'b';
+  EXPECT_EQ(Salvaged(lying(30, 30, 0) + second).shown(), "a 5?, b 5");
+  second[30] = 'a';
+  EXPECT_EQ(Salvaged(lying(5, 5, 0) + second).shown(), "BAD_ARCHIVE");  // the name twice
 }
 
 TEST(salvage_of_a_descriptor_inside_a_payload) {
