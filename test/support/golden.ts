@@ -48,6 +48,8 @@ export interface GoldenRow {
   root?: unknown
   error?: string
   message?: string
+  /** Of safetensors: `__metadata__`. */
+  metadata?: Record<string, string> | null
 }
 
 export const FIXTURES = join(__dirname, '..', 'fixtures')
@@ -58,6 +60,7 @@ export const SETS = [
   'torch-2.8',
   'torch-2.13',
   'crafted',
+  'safetensors',
 ] as const
 
 export function readManifest(set: string): GoldenRow[] {

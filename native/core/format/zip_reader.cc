@@ -285,6 +285,7 @@ Status ZipReader::read() {
   TRY(read_archive());
   const uint32_t index = checkpoint_.archive_->find("data.pkl");
   if (index == ZipArchive::kNone) {
+    if (checkpoint_.salvaged_) return missing_pickle();
     if (checkpoint_.archive_->find("model.json") != ZipArchive::kNone) {
       TRY(read_version());
       TRY_ASSIGN(const auto model, record("model.json"));
@@ -331,7 +332,14 @@ Status ZipReader::read() {
       [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, "data/", storage); },
       checkpoint_.big_endian_);
   TRY(checkpoint_.finish(options_, decoded->root, std::move(ids)));
-  if (!constants) return {};
+  if (!constants) {
+    if (checkpoint_.format_ == Format::kTorchScript) {
+      checkpoint_.skipped_.push_back(
+          {"constants", Code::kTruncated,
+           "constants.pkl, where a frozen TorchScript module has its weights, is lost"});
+    }
+    return {};
+  }
   TRY(Checkpoint::check_globals(options_, checkpoint_.constants_->pool));
   TRY(name_constants(constants->root));
   checkpoint_.code_.emplace(*checkpoint_.source_, *checkpoint_.archive_, *checkpoint_.interpreter_);

@@ -22,7 +22,7 @@ struct Frame {
   NodeId node;
   size_t next, end;  // children still to visit
   size_t path;       // bytes of the path up to and including this node
-  size_t names;      // how many there were when it was entered
+  size_t names;      // how many there were when it was entered, skipped ones too
   uint32_t lowest;   // depth of the outermost frame that a cycle below here leads to
 };
 
@@ -67,6 +67,7 @@ class Walker {
     if (!is_leaf(pool_[node].tag)) children_.push({node, 0, index, segment});
   }
   uint32_t& state(NodeId node);
+  size_t named() const { return names_.size() + skipped_.size(); }
   // Whether nothing is left to name below the node, without looking at it again.
   bool is_done(NodeId node) const {
     node = pool_.target(node);
@@ -99,7 +100,7 @@ uint32_t& Walker::state(NodeId node) {
 // Whether one more name is allowed, of a tensor or of what is skipped.
 Status Walker::check_room() const {
   const Limits& limits = interpreter_.limits();
-  const uint64_t count = names_.size() + skipped_.size();
+  const uint64_t count = named();
   if (count >= limits.names) {
     return limit_reached(Code::kLimitNames, "names", limits.names, count + 1);
   }
@@ -385,7 +386,7 @@ Status Walker::visit(NodeId node, size_t path) {
   }
   const auto depth = static_cast<uint32_t>(frames_.size());
   state(node) = kOnPath + depth;
-  frames_.push_back({node, first, children_.size(), path, names_.size(), UINT32_MAX});
+  frames_.push_back({node, first, children_.size(), path, named(), UINT32_MAX});
   return {};
 }
 
@@ -397,7 +398,7 @@ Status Walker::leave() {
   if (frame.lowest <= depth) {
     state(frame.node) = kCyclic;
   } else {
-    state(frame.node) = names_.size() == frame.names ? kBarren : kNamed;
+    state(frame.node) = named() == frame.names ? kBarren : kNamed;
   }
   if (frame.lowest < depth && !frames_.empty())
     frames_.back().lowest = std::min(frames_.back().lowest, frame.lowest);

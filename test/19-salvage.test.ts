@@ -1,0 +1,459 @@
+/** `salvage`: what is whole in a damaged file is given, all else is named, and nothing is given wrong. */
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  openSync as openFile,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import { crc32, deflateRawSync } from 'node:zlib'
+import { describe, expect, test } from '@jest/globals'
+import { type Checkpoint, isCheckpointError, open, openSync } from '../lib/index'
+import { bytes, u32, u64 } from './support/bytes'
+import { FIXTURES } from './support/golden'
+import { ramp, refusal, temporaryFolder, tensorOf } from './support/samples'
+
+const SALVAGE = { salvage: true }
+const golden = (name: string): Buffer => readFileSync(join(FIXTURES, name))
+const namesOf = ({ tensors, skipped }: Checkpoint): string[] =>
+  [...tensors.keys(), ...skipped.map(({ name }) => name)].sort()
+/** The second tensor of a name is called `#2`, a second skipped one has the same name. */
+const plain = (names: string[]): string[] => names.map((name) => name.replace(/#\d+$/, '')).sort()
+
+/** The bytes of every dense tensor, and of the parts of others. */
+function bytesOf(checkpoint: Checkpoint): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [name, tensor] of checkpoint.tensors) {
+    const isDense = tensor.layout === 'strided' && !tensor.isMeta && !tensor.shape.includes(-1)
+    const all = isDense ? [tensor] : Object.values(tensor.parts)
+    const dense = all.filter((part) => !part.isMeta && !part.shape.includes(-1))
+    found.set(name, dense.map((part) => Buffer.from(part.bytes()).toString('latin1')).join())
+  }
+  return found
+}
+
+interface Outcome {
+  opened: number
+  /** Some tensors given, some skipped. */
+  partly: number
+  refused: Set<string>
+  /** What must not be, as sentences; `expect` for each of it would take minutes. */
+  wrong: string[]
+}
+
+/** Opens the file cut at every byte and compares what comes with the whole. */
+function cutEverywhere(whole: Buffer): Outcome {
+  const list = (checkpoint: Checkpoint) =>
+    plain(namesOf(checkpoint))
+      .filter((name) => name !== 'constants')
+      .join()
+  const original = openSync(whole)
+  const [names, wanted] = [list(original), bytesOf(original)]
+  const outcome: Outcome = { opened: 0, partly: 0, refused: new Set(), wrong: [] }
+  for (let length = 0; length < whole.length; ++length) {
+    const check = (what: string, isRight: boolean) => {
+      if (!isRight) outcome.wrong.push(`${what} of the first ${length} bytes`)
+    }
+    let checkpoint: Checkpoint
+    try {
+      checkpoint = openSync(whole.subarray(0, length), SALVAGE)
+    } catch (error) {
+      if (!isCheckpointError(error)) throw error
+      outcome.refused.add(error.code)
+      check('refused, though fewer were opened', outcome.opened === 0)
+      continue
+    }
+    ++outcome.opened
+    const { tensors, skipped } = checkpoint
+    check('not called salvaged', checkpoint.isSalvaged)
+    check('names', list(checkpoint) === names)
+    for (const { code } of skipped) check(code, /^(TRUNCATED|UNSUPPORTED_.*)$/.test(code))
+    if (tensors.size > 0 && tensors.size < original.tensors.size) ++outcome.partly
+    for (const [name, found] of bytesOf(checkpoint)) check(name, found === wanted.get(name))
+    checkpoint.close()
+  }
+  original.close()
+  return outcome
+}
+
+describe('cut at every byte', () => {
+  test.each([
+    'torch-1.13/state-dict.pt',
+    'torch-2.13/state-dict.pt',
+    'torch-2.13/storages-12.pt',
+    'torch-1.13/tied.pt',
+    'torch-2.13/alignment-1.pt',
+    'torch-2.13/sparse-csr.pt',
+    'torch-2.13/module.pt',
+    'torch-2.13/keys-colliding.pt',
+    'crafted/descriptors.pt',
+  ])('%s', (name) => {
+    const { opened, partly, refused, wrong } = cutEverywhere(golden(name))
+    expect(wrong).toEqual([])
+    expect(opened).toBeGreaterThan(100)
+    if (!/keys-colliding|descriptors|tied|alignment/.test(name)) expect(partly).toBeGreaterThan(10)
+    expect([...refused].sort()).toEqual(['NOT_A_CHECKPOINT', 'TRUNCATED'])
+  })
+
+  test('a TorchScript archive, whose pickle comes last', () => {
+    const { opened, wrong } = cutEverywhere(golden('torch-2.13/torchscript.pt'))
+    expect(wrong).toEqual([])
+    expect(opened).toBeGreaterThan(1000)
+    const whole = golden('torch-2.13/torchscript.pt')
+    const checkpoint = openSync(whole.subarray(0, -1), SALVAGE)
+    expect(checkpoint.format).toBe('torchscript')
+    checkpoint.close()
+  })
+
+  test.each(['torch-1.13/state-dict-legacy.pt', 'torch-2.13/storages-12-legacy.pt'])(
+    '%s',
+    (name) => {
+      const { opened, partly, wrong } = cutEverywhere(golden(name))
+      expect(wrong).toEqual([])
+      expect(opened).toBeGreaterThan(10)
+      expect(partly).toBeGreaterThan(0)
+    },
+  )
+
+  test.each(['saved', 'dtypes', 'bits'])('safetensors/%s', (name) => {
+    const { opened, partly, wrong } = cutEverywhere(golden(`safetensors/${name}.safetensors`))
+    expect(wrong).toEqual([])
+    expect(opened).toBeGreaterThan(10)
+    expect(partly).toBeGreaterThan(0)
+  })
+})
+
+describe('the archive of another writer', () => {
+  /** A record with its sizes in front, as most tools write it. */
+  function record(name: string, data: Uint8Array, method = 0, crc = crc32(data)): Buffer {
+    const stored = method === 8 ? deflateRawSync(data) : Buffer.from(data)
+    const head = Buffer.alloc(30)
+    head.write('PK\x03\x04', 'latin1')
+    head.writeUInt16LE(20, 4)
+    head.writeUInt16LE(method, 8)
+    head.writeUInt32LE(crc, 14)
+    head.writeUInt32LE(stored.length, 18)
+    head.writeUInt32LE(data.length, 22)
+    head.writeUInt16LE(name.length, 26)
+    return bytes(head, name, stored)
+  }
+  const source = openSync(golden('torch-2.13/state-dict.pt'))
+  const first = [...source.tensors.values()].map((tensor) => tensor.bytes())
+  const wholeNames = namesOf(source)
+  source.close()
+  /** data.pkl of the golden: the first record, whose size the directory says. */
+  const pickle = (() => {
+    const whole = golden('torch-2.13/state-dict.pt')
+    const entry = whole.indexOf('PK\x01\x02', 0, 'latin1')
+    const start = 30 + whole.readUInt16LE(26) + whole.readUInt16LE(28)
+    return whole.subarray(start, start + whole.readUInt32LE(entry + 24))
+  })()
+  const storages = first.map((data, key) => record(`x/data/${key}`, data))
+
+  test.each([0, 8])('sizes in the headers, data.pkl by method %s', async (method) => {
+    const parts = [record('x/data.pkl', pickle, method), ...storages]
+    for (const checkpoint of [
+      openSync(bytes(...parts), SALVAGE),
+      await open(write(`other-${method}.pt`, bytes(...parts)), SALVAGE),
+      openSync(write(`read-${method}.pt`, bytes(...parts)), { ...SALVAGE, mmap: false }),
+    ]) {
+      expect(namesOf(checkpoint)).toEqual(wholeNames)
+      expect([...checkpoint.tensors.values()].map((tensor) => tensor.bytes())).toEqual(first)
+      expect(checkpoint.skipped).toEqual([])
+      checkpoint.close()
+    }
+    const wrong = record('x/data.pkl', pickle, method, 5)
+    expect(refusal(() => openSync(bytes(wrong, ...storages), SALVAGE)).code).toBe(
+      'CHECKSUM_MISMATCH',
+    )
+  })
+
+  test('a size that reaches over the next record is not believed', () => {
+    const liar = record('x/data/0', first[0] as Uint8Array)
+    liar.writeUInt32LE(1000, 18)
+    liar.writeUInt32LE(1000, 22)
+    const checkpoint = openSync(
+      bytes(record('x/data.pkl', pickle), liar, ...storages.slice(1), Buffer.alloc(2000)),
+      SALVAGE,
+    )
+    expect(checkpoint.skipped).toMatchObject([
+      { name: wholeNames.find((name) => name === checkpoint.skipped[0]?.name), code: 'TRUNCATED' },
+    ])
+    expect(checkpoint.tensors.size).toBe(wholeNames.length - 1)
+    checkpoint.close()
+  })
+
+  test('without data.pkl nobody knows what the storages are', () => {
+    const error = refusal(() => openSync(bytes(...storages), SALVAGE))
+    expect(error).toMatchObject({ code: 'TRUNCATED', record: 'data.pkl' })
+    expect(error.message).toContain(`${storages.length} records`)
+  })
+
+  test('a record that is there twice is refused', () => {
+    const twice = bytes(record('x/data.pkl', pickle), ...storages, ...storages)
+    expect(refusal(() => openSync(twice, SALVAGE)).code).toBe('BAD_ARCHIVE')
+  })
+})
+
+const folder = temporaryFolder('salvage')
+function write(name: string, data: Uint8Array): string {
+  const path = join(folder, name)
+  writeFileSync(path, data)
+  return path
+}
+
+/** Where each storage of a golden lies in it. */
+function places(whole: Buffer): { name: string; start: number; length: number }[] {
+  const checkpoint = openSync(whole)
+  const found = [...checkpoint.tensors].map(([name, tensor]) => {
+    const raw = Buffer.from(tensor.bytes())
+    return { name, start: whole.indexOf(raw), length: raw.length }
+  })
+  checkpoint.close()
+  return found
+}
+
+describe('damage', () => {
+  const directoryOf = (whole: Buffer) => whole.indexOf('PK\x01\x02', 0, 'latin1')
+
+  test.each(['torch-1.13', 'torch-2.13'])(
+    '%s: every changed byte of a storage is noticed',
+    (set) => {
+      const whole = golden(`${set}/state-dict.pt`).subarray()
+      const cut = whole.subarray(0, directoryOf(whole))
+      let changes = 0
+      for (const { name, start, length } of places(whole)) {
+        for (let at = start; at < start + length; ++at) {
+          const changed = Buffer.from(cut)
+          changed[at] = changed[at]! ^ 1
+          const checkpoint = openSync(changed, SALVAGE)
+          const skipped = checkpoint.skipped.filter((row) => row.name === name)
+          expect(skipped).toMatchObject([{ code: 'CHECKSUM_MISMATCH' }])
+          expect(skipped[0]?.message).toMatch(/have CRC-32 \d+ but the archive says \d+/)
+          checkpoint.close()
+          ++changes
+        }
+      }
+      expect(changes).toBeGreaterThan(50)
+    },
+  )
+
+  test('a damaged directory', () => {
+    const whole = golden('torch-2.13/state-dict.pt')
+    const wanted = openSync(whole)
+    for (const at of [0, 1, 42]) {
+      const changed = Buffer.from(whole)
+      changed[directoryOf(whole) + at] = 0x7f
+      expect(refusal(() => openSync(changed)).code).toBe('BAD_ARCHIVE')
+      const checkpoint = openSync(changed, SALVAGE)
+      expect([checkpoint.isSalvaged, checkpoint.skipped]).toEqual([true, []])
+      expect(bytesOf(checkpoint)).toEqual(bytesOf(wanted))
+      expect(inspect(checkpoint)).toContain(', salvaged)')
+      checkpoint.close()
+    }
+    wanted.close()
+  })
+
+  test('space reserved for a download that never came is not taken for bytes', () => {
+    const whole = golden('torch-2.13/state-dict.pt')
+    for (const { name, start, length } of places(whole)) {
+      const reserved = Buffer.from(whole).fill(0, start + length - 1)
+      const checkpoint = openSync(reserved, SALVAGE)
+      expect(checkpoint.skipped.find((row) => row.name === name)).toMatchObject({
+        code: 'TRUNCATED',
+      })
+      expect(checkpoint.tensors.has(name)).toBe(false)
+      checkpoint.close()
+    }
+  })
+
+  test('checksums that were switched off are not compared', () => {
+    const whole = golden('torch-2.13/crc32-off.pt')
+    const [wanted, checkpoint] = [
+      openSync(whole),
+      openSync(whole.subarray(0, directoryOf(whole)), SALVAGE),
+    ]
+    expect(checkpoint.skipped).toEqual([])
+    expect(bytesOf(checkpoint)).toEqual(bytesOf(wanted))
+    wanted.close()
+    checkpoint.close()
+  })
+
+  test('numbers of what is there and what is needed', () => {
+    const whole = golden('torch-2.13/state-dict.pt')
+    const [place] = places(whole)
+    const { name, start, length } = place!
+    const checkpoint = openSync(whole.subarray(0, start + length - 1), SALVAGE)
+    expect(checkpoint.skipped.find((row) => row.name === name)?.message).toContain(
+      `has ${length - 1} bytes but its storage needs ${length}`,
+    )
+    checkpoint.close()
+    const tail = whole.subarray(0, start - 64)
+    const none = openSync(tail, SALVAGE)
+    expect(none.skipped.find((row) => row.name === name)?.message).toContain(
+      'is not in what is left',
+    )
+    expect([...none.stateDict().keys()]).toEqual([...none.tensors.keys()])
+    expect(none.root).toBeInstanceOf(Map)
+    none.close()
+  })
+
+  test('sparse, nested and shared tensors are skipped under every name', () => {
+    const whole = golden('torch-2.13/tied.pt')
+    const start = 30 + whole.readUInt16LE(26) + whole.readUInt16LE(28)
+    const size = whole.readUInt32LE(directoryOf(whole) + 24)
+    const checkpoint = openSync(whole.subarray(0, start + size + 16), SALVAGE)
+    const original = openSync(whole)
+    expect(checkpoint.tensors.size).toBe(0)
+    expect(checkpoint.skipped.map(({ name }) => name)).toEqual([...original.tensors.keys()])
+    checkpoint.close()
+    original.close()
+  })
+})
+
+describe('when', () => {
+  const whole = golden('torch-2.13/state-dict.pt')
+
+  test('only where it is asked for, and only of damaged files', async () => {
+    expect(refusal(() => openSync(whole.subarray(0, -1))).code).toBe('TRUNCATED')
+    const checkpoint = openSync(whole, SALVAGE)
+    expect(checkpoint.isSalvaged).toBe(false)
+    checkpoint.close()
+    const path = write('cut.pt', whole.subarray(0, -1))
+    for (const mmap of [true, false]) {
+      const salvaged = await open(path, { ...SALVAGE, mmap })
+      expect(salvaged.isSalvaged).toBe(true)
+      expect(tensorOf(salvaged, [...salvaged.tensors.keys()][0]!).isZeroCopy).toBe(mmap)
+      salvaged.close()
+    }
+  })
+
+  test('a container that is whole is not searched: a short record fails as always', () => {
+    const short = readFileSync(join(FIXTURES, 'crafted', 'broken-short-record.pt'))
+    expect(refusal(() => openSync(short, SALVAGE)).code).toBe(refusal(() => openSync(short)).code)
+  })
+
+  test('an argument that is no boolean', () => {
+    expect(() => openSync(whole, { salvage: 1 as never })).toThrow(/a boolean for options\.salvage/)
+  })
+
+  test('limits', () => {
+    const options = { ...SALVAGE, limits: { records: 2 } }
+    expect(refusal(() => openSync(whole.subarray(0, -1), options)).code).toBe('LIMIT_RECORDS')
+  })
+})
+
+describe('an aborted torch.save', () => {
+  test.each([undefined, true])('salvage: %s', (salvage) => {
+    // What torch leaves behind when pickling fails: the writer closes the archive on its way out.
+    const stored = (name: string, data: string) => {
+      const head = Buffer.alloc(30)
+      head.write('PK\x03\x04', 'latin1')
+      head.writeUInt32LE(data.length, 18)
+      head.writeUInt32LE(data.length, 22)
+      head.writeUInt16LE(name.length, 26)
+      const entry = bytes('PK\x01\x02', Buffer.alloc(16), u32(data.length), u32(data.length))
+      return { local: bytes(head, name, data), entry, name }
+    }
+    const rows = [
+      stored('archive/version', '3\n'),
+      stored('archive/byteorder', 'little'),
+      stored('archive/.data/serialization_id', '0'.repeat(40)),
+    ]
+    let at = 0
+    const listing = rows.map(({ local, entry, name }) => {
+      const length = Buffer.alloc(2)
+      length.writeUInt16LE(name.length)
+      const row = bytes(entry, length, Buffer.alloc(12), u32(at), name)
+      at += local.length
+      return row
+    })
+    const directory = bytes(...listing)
+    const end = bytes(
+      'PK\x05\x06',
+      Buffer.alloc(4),
+      3,
+      0,
+      3,
+      0,
+      u32(directory.length),
+      u32(at),
+      0,
+      0,
+    )
+    const error = refusal(() =>
+      openSync(bytes(...rows.map(({ local }) => local), directory, end), { salvage }),
+    )
+    expect(error).toMatchObject({ code: 'NOT_A_CHECKPOINT', record: 'data.pkl' })
+    expect(error.message).toContain('what an aborted torch.save leaves behind')
+  })
+
+  test('a real one, where it is at hand', () => {
+    const shared =
+      process.env.TORCHMAP_FIXTURES ?? join(__dirname, '..', '..', 'shared', 'fixtures')
+    const path = join(shared, 'darts', 'darts-0.46.1-aborted-save.pt')
+    const errors = existsSync(path) ? [refusal(() => openSync(path))] : []
+    for (const error of errors) expect(error.message).toContain('aborted torch.save')
+    expect(errors.length).toBe(existsSync(path) ? 1 : 0)
+  })
+})
+
+test('a record above 4 GiB, whose descriptor has 64-bit sizes', () => {
+  const path = join(folder, 'large.pt')
+  const size = 2 ** 32 + 64
+  const whole = golden('torch-2.13/state-dict.pt')
+  const header = (name: string, offset: number) => {
+    const padding = (64 - ((offset + 30 + name.length + 4 + 20) % 64)) % 64
+    const head = Buffer.alloc(30)
+    head.write('PK\x03\x04', 'latin1')
+    head.writeUInt16LE(0x0808, 6)
+    head.writeUInt16LE(name.length, 26)
+    head.writeUInt16LE(24 + padding, 28)
+    // As torch writes it: the size, and 0 for the size stored.
+    const wide = bytes(Buffer.from([1, 0, 16, 0]), u64(BigInt(size)), u64(0n))
+    const pad = bytes('FB', padding & 255, padding >> 8, Buffer.alloc(padding, 'Z'))
+    return bytes(head, name, wide, pad)
+  }
+  const entry = whole.indexOf('PK\x01\x02', 0, 'latin1')
+  const root = whole.toString('latin1', 30, whole.indexOf('/'))
+  const front = whole.subarray(0, whole.indexOf(`PK\x03\x04`, 4, 'latin1'))
+  const pickled = 30 + whole.readUInt16LE(26) + whole.readUInt16LE(28)
+  expect(pickled + whole.readUInt32LE(entry + 24)).toBeLessThan(front.length)
+  const [key] = keysOf(whole)
+  const file = openFile(path, 'w')
+  writeSync(file, front)
+  const local = header(`${root}/data/${key}`, front.length)
+  writeSync(file, local, 0, local.length, front.length)
+  const start = front.length + local.length
+  // The payload is a hole of zeros but for its first four bytes; a CRC of 0 is none.
+  const values = new Uint8Array(ramp(1, 7).buffer)
+  writeSync(file, values, 0, values.length, start)
+  const tail = bytes(
+    'PK\x07\x08',
+    u32(0),
+    u64(BigInt(size)),
+    u64(BigInt(size)),
+    header(`${root}/version`, 0),
+  )
+  ftruncateSync(file, start + size)
+  writeSync(file, tail, 0, tail.length, start + size)
+  closeSync(file)
+  const checkpoint = openSync(path, SALVAGE)
+  const [name] = checkpoint.tensors.keys()
+  expect(checkpoint.tensors.size).toBe(1)
+  const { data } = tensorOf(checkpoint, name!)
+  expect(data[0]).toBe(7)
+  checkpoint.close()
+})
+
+/** Keys of the storages, in the order of the tensors. */
+function keysOf(whole: Buffer): string[] {
+  const checkpoint = openSync(whole)
+  const keys = [...checkpoint.tensors.values()].map(({ storage }) => storage?.key ?? '')
+  checkpoint.close()
+  return keys
+}
