@@ -1,0 +1,158 @@
+/**
+ * Which directories are distributed checkpoints: torch's own, and those of Lightning and Megatron,
+ * which keep the rest of a checkpoint in a file beside the index.
+ */
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { FormatError, UnsupportedError } from '../errors'
+import type { FileContent } from '../file-content'
+import type { Request } from '../request'
+import { Budget } from './budget'
+import { DcpContent, type DcpSource } from './dcp'
+import { type Path, tableOf } from './dcp-metadata'
+import { type Folder, readFolder } from './folder'
+import type { Plan } from './plan'
+
+/** The index that torch writes, and what a save without collectives leaves for each rank. */
+const INDEX = '.metadata'
+const RANK_INDEX = /^__(\d+)\.metadata$/
+
+/**
+ * @throws {@link FormatError} `BAD_INDEX` where the index is missing or wrong
+ * @throws {@link UnsupportedError} `UNSUPPORTED_FORMAT` for Megatron's other formats
+ */
+export function planOfDcp(folder: Folder, request: Request): Plan | undefined {
+  const { path, files } = folder
+  const megatron = files.has('metadata.json') ? backendOf(join(path, 'metadata.json')) : undefined
+  if (megatron !== undefined && megatron !== 'torch_dist') {
+    const message = `the directory is a Megatron checkpoint of the backend '${megatron}'`
+    throw new UnsupportedError('UNSUPPORTED_FORMAT', message, { path }, megatron)
+  }
+  if (files.has(INDEX)) return planOf(path, INDEX, files, request)
+  const ranks = [...files].filter((name) => RANK_INDEX.test(name))
+  if (ranks.length === 1) return planOf(path, ranks[0]!, files, request)
+  if (ranks.length > 1) {
+    const message =
+      `each of ${ranks.length} ranks has an index of its own share ('${ranks[0]}' ...): ` +
+      'it was saved without collectives'
+    throw new UnsupportedError('UNSUPPORTED_FORMAT', message, { path }, 'indexes by rank')
+  }
+  const shard = [...files].find((name) => name.endsWith('.distcp'))
+  if (shard !== undefined) {
+    const message = `the directory has '${shard}' but no '${INDEX}': saving was not finished`
+    throw new FormatError('BAD_INDEX', message, { path })
+  }
+  return planOfIterations(folder, request) ?? planOfRanks(folder)
+}
+
+function planOf(path: string, index: string, files: ReadonlySet<string>, request: Request): Plan {
+  const besides = ['meta.pt', 'common.pt'].filter((name) => files.has(name))
+  const besidePath = besides.length === 0 ? undefined : join(path, besides[0]!)
+  return {
+    files: [join(path, index), ...(besidePath === undefined ? [] : [besidePath])],
+    build: ([metadata, beside]) => {
+      const { size, root, path: indexPath } = metadata!
+      const budget = new Budget(size, request.limits, indexPath!)
+      const table = tableOf(root, indexPath!, budget)
+      const source: DcpSource = {
+        folder: path,
+        era: eraOf(metadata!),
+        table,
+        budget,
+        parts: [metadata!, ...(beside === undefined ? [] : [beside])].map((file) =>
+          Object.freeze({ path: file.path!, isOpen: true, size: file.size }),
+        ),
+        ...(beside === undefined ? {} : besideOf(besides[0]!, beside)),
+      }
+      // The table is all that is needed of it.
+      metadata!.close()
+      return new DcpContent(source, request)
+    },
+  }
+}
+
+/** torch 1.13 has the classes elsewhere; later indexes do not say which version wrote them. */
+function eraOf(metadata: FileContent): string {
+  return metadata.rootClass.startsWith('torch.distributed._shard.checkpoint') ? '1.13' : ''
+}
+
+/**
+ * Lightning's trainer saves `state_dict` and `optimizer_states` as items `model` and `optimizer_0`,
+ * all else in `meta.pt`; Fabric the same, without other names. Megatron saves in `common.pt` what
+ * is no tensor, the optimizer's tensors under `optimizer.` and `chained_0.optimizer.`.
+ * Source: lightning/pytorch/strategies/fsdp.py, model_parallel.py, save_checkpoint;
+ * lightning/fabric/utilities/consolidate_checkpoint.py (2.6);
+ * megatron/core/dist_checkpointing/serialization.py, save.
+ */
+function besideOf(
+  name: string,
+  beside: FileContent,
+): Pick<DcpSource, 'beside' | 'pathOf' | 'isWeight'> {
+  if (name === 'common.pt') {
+    return { beside, isWeight: (item) => !/^(chained_\d+\.)?optimizer\./.test(item) }
+  }
+  const { root } = beside
+  if (!(root instanceof Map) || !root.has('pytorch-lightning_version')) return { beside }
+  const pathOf = (path: Path): Path => {
+    const [key, ...rest] = path
+    if (key === 'model') return ['state_dict', ...rest]
+    const optimizer = /^optimizer_(\d+)$/.exec(String(key))
+    return optimizer === null ? path : ['optimizer_states', Number(optimizer[1]), ...rest]
+  }
+  return { beside, pathOf }
+}
+
+/** The backend that Megatron's `metadata.json` names; nothing for another file of that name. */
+function backendOf(path: string): string | undefined {
+  if (statSync(path).size > 2 ** 20) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'))
+  } catch {
+    return undefined
+  }
+  const backend = (value as { sharded_backend?: unknown } | null)?.sharded_backend
+  return typeof backend === 'string' ? backend : undefined
+}
+
+const LATEST = 'latest_checkpointed_iteration.txt'
+
+/** Megatron keeps a directory for each iteration, and a file that names the last one. */
+function planOfIterations({ path, files, folders }: Folder, request: Request): Plan | undefined {
+  if (!files.has(LATEST)) return undefined
+  const text = beginningOf(join(path, LATEST)).trim()
+  const isNumber = /^\d{1,15}$/.test(text)
+  const name = isNumber ? `iter_${text.padStart(7, '0')}` : text
+  if ((!isNumber && text !== 'release') || !folders.has(name)) {
+    const message = `'${LATEST}' names '${text}', and there is no such directory`
+    throw new FormatError('BAD_INDEX', message, { path })
+  }
+  const inner = readFolder(join(path, name))
+  return planOfDcp(inner, request)
+}
+
+/** Megatron's older format has a file for each rank, in which tensors are cut as the model has it. */
+function planOfRanks({ path, folders }: Folder): Plan | undefined {
+  const ranks = [...folders].filter((name) => /^mp_rank_\d\d(_\d{3})*$/.test(name))
+  const holders = ranks.filter((name) => readFolder(join(path, name)).files.has(MODEL))
+  if (holders.length === 0) return undefined
+  const files = holders.map((name) => join(path, name, MODEL))
+  if (files.length === 1) return { files, build: ([content]) => content! }
+  const shown = holders.slice(0, 4).map((name) => `'${name}/${MODEL}'`)
+  const message =
+    `the model is cut over ${files.length} ranks in ways that depend on the model; ` +
+    `open one by one ${shown.join(', ')}${files.length > shown.length ? ' ...' : ''}`
+  throw new UnsupportedError('UNSUPPORTED_FORMAT', message, { path }, 'tensor parallel ranks')
+}
+
+const MODEL = 'model_optim_rng.pt'
+
+function beginningOf(path: string): string {
+  const head = Buffer.alloc(64)
+  const file = openSync(path, 'r')
+  try {
+    return head.toString('latin1', 0, readSync(file, head, 0, head.length, 0))
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,291 @@
+/**
+ * A checkpoint of torch.distributed.checkpoint (DCP): an index, `.metadata`, and files in which the
+ * chunks of tensors and any other objects lie, each as torch.save writes it.
+ * Source: torch/distributed/checkpoint/filesystem.py, default_planner.py (v2.13).
+ */
+import type { Format, Part, Skipped } from '../content'
+import { isCheckpointError } from '../errors'
+import { FileContent } from '../file-content'
+import { NamedTensors } from '../named-tensors'
+import type { Request } from '../request'
+import type { Tensor } from '../tensor'
+import { joined } from '../tensor-map'
+import type { Budget } from './budget'
+import { Items, skip } from './dcp-items'
+import type { Path, Table } from './dcp-metadata'
+import { Nest, weightsIn } from './dcp-nest'
+import { branch, SeveralFiles } from './several'
+
+/** What the plan found out. */
+export interface DcpSource {
+  readonly folder: string
+  readonly era: string
+  readonly table: Table
+  readonly budget: Budget
+  /** The index and files beside it. */
+  readonly parts: readonly (Part & { readonly size: number })[]
+  /** A dict with the rest of the checkpoint, and where to put items in it. */
+  readonly beside?: FileContent
+  readonly pathOf?: (path: Path) => Path
+  /** Whether an item is one of the weights, where no wrapper says so. */
+  readonly isWeight?: (name: string) => boolean
+}
+
+/** Where a tensor comes from: an item, or the content of an object or of a file beside. */
+type Place = { readonly item: string } | { readonly content: FileContent; readonly inner: string }
+
+export class DcpContent extends SeveralFiles {
+  readonly format: Format = 'dcp'
+  readonly era: string
+  readonly parts: readonly (Part & { readonly size: number })[]
+  readonly tensors: NamedTensors<Place>
+  readonly #source: DcpSource
+  readonly #items: Items
+  readonly #places: Places
+  readonly #stateDicts = new Map<string | undefined, ReadonlyMap<string, Tensor>>()
+  #faults: readonly Skipped[] | undefined
+  #skipped: readonly Skipped[] | undefined
+  #nest: { nest: Nest<string>; misfits: readonly string[] } | undefined
+  #root: { value: unknown } | undefined
+
+  constructor(source: DcpSource, request: Request) {
+    super(source.folder, request.mmap)
+    this.era = source.era
+    this.#source = source
+    this.#items = new Items(source.folder, source.table, request)
+    this.parts = [...source.parts, ...this.#items.files.values()]
+    this.#places = new Places(source, (name) => this.#object(name))
+    this.tensors = new NamedTensors<Place>(this.#places, (name, place) => {
+      if (!('item' in place)) return place.content.tensors.get(place.inner)!
+      const item = source.table.items.get(place.item)!
+      if (item.kind !== 'tensor') throw new Error(`'${name}' is no tensor`)
+      return this.#items.tensor(name, item)
+    })
+    if (request.parts === 'open') {
+      // A file that is missing is a fault of its items.
+      for (const file of this.#items.files.values()) if (exists(file)) file.open()
+    }
+    if (request.parts !== 'lazy') this.#faults = this.#items.faults()
+  }
+
+  /** Opens the objects, whose content is known only then. */
+  get skipped(): readonly Skipped[] {
+    if (this.#skipped === undefined) {
+      this.checkOpen()
+      this.#faults ??= this.#items.faults()
+      const skipped = new Map(this.#faults.map((fault) => [fault.name, fault]))
+      const inside: Skipped[] = []
+      for (const [name, item] of this.#source.table.items) {
+        if (item.kind !== 'bytes' || skipped.has(name)) continue
+        const object = this.#items.object(name, item.place)
+        if (isCheckpointError(object)) skipped.set(name, skip(name, object))
+        else {
+          for (const fault of object.skipped) {
+            inside.push(Object.freeze({ ...fault, name: joined(name, fault.name) }))
+          }
+        }
+      }
+      for (const name of this.#nested.misfits) {
+        const message = `nothing can be put where the index has '${name}' in the root`
+        inside.push(Object.freeze({ name, code: 'BAD_INDEX', message }))
+      }
+      const beside = this.#source.beside?.skipped ?? []
+      this.#skipped = Object.freeze([...skipped.values(), ...inside, ...beside])
+    }
+    return this.#skipped
+  }
+
+  /** Items that cannot be given are not in it; tensors whose chunks are missing are. */
+  get root(): unknown {
+    if (this.#root === undefined) {
+      const { table, beside, budget } = this.#source
+      const nest = new Nest<unknown>(budget)
+      const rest = beside?.root
+      if (rest instanceof Map) for (const [key, value] of rest) nest.root.set(key, value)
+      for (const [name, item] of table.items) {
+        if (item.kind === 'broken') continue
+        const path = this.#pathOf(name)
+        const key = path[0]!
+        if (rest instanceof Map && nest.root.get(key) === rest.get(key)) nest.root.delete(key)
+        if (item.kind === 'tensor') nest.put(path, this.tensors.get(name))
+        else {
+          const object = this.#object(name)
+          if (object !== undefined) nest.put(path, object.root)
+        }
+      }
+      this.#root = { value: nest.root }
+    }
+    return this.#root.value
+  }
+
+  stateDict(from: string | undefined): ReadonlyMap<string, Tensor> {
+    let found = this.#stateDicts.get(from)
+    if (found === undefined) {
+      const names = from === undefined ? this.#weights() : this.#branch(from)
+      found = new NamedTensors(names, (_, name) => this.tensors.get(name)!)
+      this.#stateDicts.set(from, found)
+    }
+    return found
+  }
+
+  protected override release(): void {
+    this.#root = undefined
+    this.#items.close()
+    this.#source.beside?.close()
+  }
+
+  /** Names in the state dict, each with that among all tensors. */
+  #weights(): Map<string, string> {
+    const { nest } = this.#nested
+    const top = weightsIn(
+      nest,
+      (name) => this.#source.table.items.get(name)!.kind === 'tensor',
+      (name) => this.#places.inside(name).length > 0,
+    )
+    const { isWeight } = this.#source
+    const isChosen = top !== nest.root || isWeight === undefined ? () => true : isWeight
+    const weights = new Map<string, string>()
+    for (const [below, item] of nest.leaves(top)) {
+      if (!isChosen(item)) continue
+      for (const [inner, name] of this.#places.inside(item)) weights.set(joined(below, inner), name)
+    }
+    return weights
+  }
+
+  /** By the names of tensors, or by keys of the root where those are others. */
+  #branch(from: string): Map<string, string> {
+    const names = [...this.tensors.keys()].map((name) => [name, name] as const)
+    try {
+      return branch(names, from, this.path)
+    } catch (error) {
+      if (!isCheckpointError(error, 'NO_SUCH_TENSOR')) throw error
+      const { nest } = this.#nested
+      const paths: [string, string][] = []
+      for (const [path, item] of nest.leaves(nest.root)) {
+        for (const [inner, name] of this.#places.inside(item)) paths.push([joined(path, inner), name])
+      }
+      return branch(paths, from, this.path)
+    }
+  }
+
+  get #nested() {
+    if (this.#nest === undefined) {
+      const nest = new Nest<string>(this.#source.budget)
+      const misfits: string[] = []
+      for (const [name, item] of this.#source.table.items) {
+        if (item.kind !== 'broken' && !nest.put(this.#pathOf(name), name)) misfits.push(name)
+      }
+      this.#nest = { nest, misfits }
+    }
+    return this.#nest
+  }
+
+  #pathOf(name: string): Path {
+    const path = this.#source.table.paths?.get(name) ?? [name]
+    return this.#source.pathOf?.(path) ?? path
+  }
+
+  #object(name: string): FileContent | undefined {
+    const item = this.#source.table.items.get(name)
+    if (item?.kind !== 'bytes') return undefined
+    this.checkOpen()
+    const object = this.#items.object(name, item.place)
+    return isCheckpointError(object) ? undefined : object
+  }
+}
+
+/** Places by name. Those in objects are found out when a name is asked for that is no item's. */
+class Places implements ReadonlyMap<string, Place> {
+  readonly #source: DcpSource
+  readonly #object: (name: string) => FileContent | undefined
+  /** For each object the names of its tensors there, and here. */
+  readonly #inside = new Map<string, [string, string][]>()
+  #all: Map<string, Place> | undefined
+
+  constructor(source: DcpSource, object: (name: string) => FileContent | undefined) {
+    this.#source = source
+    this.#object = object
+  }
+
+  /** Names below an item, each with that among all tensors; the item itself if it is a tensor. */
+  inside(name: string): readonly (readonly [string, string])[] {
+    if (this.#isTensor(name)) return [['', name]]
+    this.#complete()
+    return this.#inside.get(name) ?? []
+  }
+
+  get(name: string): Place | undefined {
+    return this.#isTensor(name) ? { item: name } : this.#complete().get(name)
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined
+  }
+
+  get size(): number {
+    return this.#complete().size
+  }
+
+  keys(): MapIterator<string> {
+    return this.#complete().keys()
+  }
+
+  values(): MapIterator<Place> {
+    return this.#complete().values()
+  }
+
+  entries(): MapIterator<[string, Place]> {
+    return this.#complete().entries()
+  }
+
+  [Symbol.iterator](): MapIterator<[string, Place]> {
+    return this.entries()
+  }
+
+  forEach(visit: (value: Place, key: string, map: ReadonlyMap<string, Place>) => void): void {
+    for (const [name, place] of this) visit(place, name, this)
+  }
+
+  #isTensor(name: string): boolean {
+    return this.#source.table.items.get(name)?.kind === 'tensor'
+  }
+
+  #complete(): Map<string, Place> {
+    if (this.#all !== undefined) return this.#all
+    const all = new Map<string, Place>()
+    const { table, beside } = this.#source
+    // Names can meet: the later ones get '#2', '#3', and those of items stay as they are.
+    const free = (name: string) => {
+      if (!all.has(name) && !this.#isTensor(name)) return name
+      for (let n = 2; ; ++n) {
+        const other = `${name}#${n}`
+        if (!all.has(other) && !this.#isTensor(other)) return other
+      }
+    }
+    for (const [name, item] of table.items) {
+      if (item.kind === 'tensor') all.set(name, { item: name })
+      const content = item.kind === 'bytes' ? this.#object(name) : undefined
+      if (content === undefined) continue
+      const names: [string, string][] = []
+      for (const inner of content.tensors.keys()) {
+        const full = free(joined(name, inner))
+        all.set(full, { content, inner })
+        names.push([inner, full])
+      }
+      if (names.length > 0) this.#inside.set(name, names)
+    }
+    for (const inner of beside?.tensors.keys() ?? []) {
+      all.set(free(inner), { content: beside!, inner })
+    }
+    this.#all = all
+    return all
+  }
+}
+
+function exists(file: { readonly size: number }): boolean {
+  try {
+    return file.size >= 0
+  } catch {
+    return false
+  }
+}
