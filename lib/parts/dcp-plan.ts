@@ -9,7 +9,7 @@ import type { FileContent } from '../file-content'
 import type { Request } from '../request'
 import { Budget } from './budget'
 import { DcpContent, type DcpSource } from './dcp'
-import { type Path, tableOf } from './dcp-metadata'
+import { type Item, type Path, type Table, tableOf } from './dcp-metadata'
 import { type Folder, readFolder } from './folder'
 import type { Plan } from './plan'
 
@@ -53,7 +53,7 @@ function planOf(path: string, index: string, files: ReadonlySet<string>, request
     build: ([metadata, beside]) => {
       const { size, root, path: indexPath } = metadata!
       const budget = new Budget(size, request.limits, indexPath!)
-      const table = tableOf(root, indexPath!, budget)
+      const table = placed(tableOf(root, indexPath!, budget), beside)
       const source: DcpSource = {
         folder: path,
         era: eraOf(metadata!),
@@ -62,7 +62,8 @@ function planOf(path: string, index: string, files: ReadonlySet<string>, request
         parts: [metadata!, ...(beside === undefined ? [] : [beside])].map((file) =>
           Object.freeze({ path: file.path!, isOpen: true, size: file.size }),
         ),
-        ...(beside === undefined ? {} : besideOf(besides[0]!, beside)),
+        beside,
+        isWeight: besides[0] === 'common.pt' ? isWeightOfMegatron : undefined,
       }
       // The table is all that is needed of it.
       metadata!.close()
@@ -77,29 +78,40 @@ function eraOf(metadata: FileContent): string {
 }
 
 /**
- * Lightning's trainer saves `state_dict` and `optimizer_states` as items `model` and `optimizer_0`,
- * all else in `meta.pt`; Fabric the same, without other names. Megatron saves in `common.pt` what
- * is no tensor, the optimizer's tensors under `optimizer.` and `chained_0.optimizer.`.
+ * Lightning's trainer saves `state_dict` and `optimizer_states` as items `model` or `state_dict`,
+ * `optimizer_0` and so on, all else in `meta.pt`; here they get the names they have in its ordinary
+ * checkpoints. Fabric saves what the user names, by these names.
  * Source: lightning/pytorch/strategies/fsdp.py, model_parallel.py, save_checkpoint;
- * lightning/fabric/utilities/consolidate_checkpoint.py (2.6);
- * megatron/core/dist_checkpointing/serialization.py, save.
+ * lightning/fabric/utilities/consolidate_checkpoint.py (2.6).
  */
-function besideOf(
-  name: string,
-  beside: FileContent,
-): Pick<DcpSource, 'beside' | 'pathOf' | 'isWeight'> {
-  if (name === 'common.pt') {
-    return { beside, isWeight: (item) => !/^(chained_\d+\.)?optimizer\./.test(item) }
+function placed(table: Table, beside: FileContent | undefined): Table {
+  const rest = beside?.root
+  if (!(rest instanceof Map) || !rest.has('pytorch-lightning_version')) return table
+  const items = new Map<string, Item>()
+  const paths = new Map<string, Path>()
+  for (const [name, item] of table.items) {
+    const [key, ...below] = table.paths?.get(name) ?? [name]
+    const optimizer = /^optimizer_(\d{1,4})$/.exec(String(key))
+    const path: Path =
+      key === 'model'
+        ? ['state_dict', ...below]
+        : optimizer !== null
+          ? ['optimizer_states', Number(optimizer[1]), ...below]
+          : [key!, ...below]
+    const full = path.join('.')
+    const free = items.has(full) ? name : full
+    items.set(free, item)
+    paths.set(free, path)
   }
-  const { root } = beside
-  if (!(root instanceof Map) || !root.has('pytorch-lightning_version')) return { beside }
-  const pathOf = (path: Path): Path => {
-    const [key, ...rest] = path
-    if (key === 'model') return ['state_dict', ...rest]
-    const optimizer = /^optimizer_(\d+)$/.exec(String(key))
-    return optimizer === null ? path : ['optimizer_states', Number(optimizer[1]), ...rest]
-  }
-  return { beside, pathOf }
+  return { items, paths }
+}
+
+/**
+ * Megatron saves tensors under one level of names, without a wrapper around the weights.
+ * Source: megatron/core/optimizer/distrib_optimizer.py, optimizer.py, sharded_state_dict.
+ */
+function isWeightOfMegatron(name: string): boolean {
+  return !/^(chained_\d+\.)?optimizer\./.test(name)
 }
 
 /** The backend that Megatron's `metadata.json` names; nothing for another file of that name. */

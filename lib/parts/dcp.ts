@@ -24,11 +24,10 @@ export interface DcpSource {
   readonly budget: Budget
   /** The index and files beside it. */
   readonly parts: readonly (Part & { readonly size: number })[]
-  /** A dict with the rest of the checkpoint, and where to put items in it. */
-  readonly beside?: FileContent
-  readonly pathOf?: (path: Path) => Path
+  /** A dict with the rest of the checkpoint. */
+  readonly beside?: FileContent | undefined
   /** Whether an item is one of the weights, where no wrapper says so. */
-  readonly isWeight?: (name: string) => boolean
+  readonly isWeight?: ((name: string) => boolean) | undefined
 }
 
 /** Where a tensor comes from: an item, or the content of an object or of a file beside. */
@@ -181,8 +180,7 @@ export class DcpContent extends SeveralFiles {
   }
 
   #pathOf(name: string): Path {
-    const path = this.#source.table.paths?.get(name) ?? [name]
-    return this.#source.pathOf?.(path) ?? path
+    return this.#source.table.paths?.get(name) ?? [name]
   }
 
   #object(name: string): FileContent | undefined {
