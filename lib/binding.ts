@@ -38,6 +38,16 @@ export interface Handle {
   readonly __handle: never
 }
 
+/** The index of a split checkpoint. */
+export interface NativeIndex {
+  /** Names of the parts, each once. */
+  files: string[]
+  /** Tensor names. */
+  names: PackedStrings
+  /** For each name the index of its file. */
+  parts: Uint32Array
+}
+
 /** A file that several checkpoints lie in. */
 export interface SharedFile {
   readonly __file: never
@@ -165,6 +175,10 @@ export interface Opened {
   keys: PackedStrings
   devices: string[]
   skipped: { name: string; code: string; message: string }[]
+  /** Whether the container is damaged and what is whole in it was given. */
+  salvaged: boolean
+  /** Of safetensors: keys and values, in turns. */
+  metadata?: PackedStrings
 }
 
 /** The tables that rows are added to while values are made. */
@@ -189,6 +203,7 @@ export interface NativeTape {
 export interface NativeOptions {
   map: boolean
   strict: boolean
+  salvage: boolean
   /** Caps by the names of limits.def. */
   limits: Record<string, number>
   /** Deflated records, inflated. */
@@ -223,6 +238,8 @@ export interface Binding {
    */
   open(path: string, options: NativeOptions, cancel: Uint8Array): Promise<Outcome<Opened>>
 
+  /** The index of a split checkpoint; nothing in it for another file. */
+  readIndex(path: string, options: NativeOptions): Outcome<Partial<NativeIndex>>
   /** Opens a file that checkpoints lie in. */
   openFile(path: string, map: boolean): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
   /** Lets go of the file; it is unmapped once the checkpoints in it are closed. */

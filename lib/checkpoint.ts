@@ -60,6 +60,19 @@ export class Checkpoint {
     return this.#content.isMapped
   }
 
+  /**
+   * Whether a file is damaged and only what is whole in it is given; only with the option
+   * `salvage`.
+   */
+  get isSalvaged(): boolean {
+    return this.#content.isSalvaged
+  }
+
+  /** What a safetensors file says in its `__metadata__`; nothing where there is none. */
+  get metadata(): ReadonlyMap<string, string> | undefined {
+    return this.#content.metadata
+  }
+
   /** The files the checkpoint is made of; none for bytes. */
   get parts(): readonly Part[] {
     return this.#content.parts
@@ -144,6 +157,7 @@ export class Checkpoint {
     const place = this.path === undefined ? 'bytes' : `'${printable(this.path)}'`
     const era = this.era === '' ? '' : ` torch ${this.era},`
     const state = this.closed ? 'closed' : this.isMapped ? 'mapped' : 'read'
-    return `Checkpoint(${place} ${this.format},${era} ${this.size} bytes, ${state})`
+    const salvaged = this.isSalvaged ? ', salvaged' : ''
+    return `Checkpoint(${place} ${this.format},${era} ${this.size} bytes, ${state}${salvaged})`
   }
 }

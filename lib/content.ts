@@ -64,6 +64,8 @@ export interface Content {
   readonly size: number
   readonly identity: FileIdentity | undefined
   readonly isMapped: boolean
+  readonly isSalvaged: boolean
+  readonly metadata: ReadonlyMap<string, string> | undefined
   readonly isClosed: boolean
   readonly parts: readonly Part[]
   readonly skipped: readonly Skipped[]

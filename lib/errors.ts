@@ -106,7 +106,9 @@ export class CheckpointError extends Error {
 function placeText(message: string, { path, record, offset }: ErrorPlace): string {
   const parts: string[] = []
   if (record !== undefined && !message.includes(`'${record}'`)) parts.push(`in record '${record}'`)
-  if (path !== undefined) parts.push(`${parts.length === 0 ? 'in' : 'of'} '${path}'`)
+  if (path !== undefined && !message.includes(`'${path}'`)) {
+    parts.push(`${parts.length === 0 ? 'in' : 'of'} '${path}'`)
+  }
   if (offset !== undefined) parts.push(`at byte ${offset}`)
   return parts.length === 0 ? '' : `, ${parts.join(' ')}`
 }

@@ -1,5 +1,6 @@
 /** The content of one file, or of the bytes of one. */
-import { binding, type Opened } from './binding'
+import { binding, type Opened, type PackedStrings } from './binding'
+import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import type { FileSession } from './session'
 import { rootOf } from './tape'
@@ -14,6 +15,8 @@ export class FileContent implements Content {
   /** `module.name` of the class of a root that is an object; empty for other roots. */
   readonly rootClass: string
   readonly identity: FileIdentity | undefined
+  readonly isSalvaged: boolean
+  readonly metadata: ReadonlyMap<string, string> | undefined
   readonly skipped: readonly Skipped[]
   readonly parts: readonly Part[]
   readonly #session: FileSession
@@ -31,6 +34,8 @@ export class FileContent implements Content {
     this.rootClass = opened.rootClass
     this.identity = session.path === undefined ? undefined : Object.freeze(opened.identity)
     this.skipped = Object.freeze(opened.skipped.map((skipped) => Object.freeze(skipped)))
+    this.isSalvaged = opened.salvaged
+    this.metadata = opened.metadata && pairsOf(opened.metadata)
     const { path } = session
     this.parts = Object.freeze(
       path === undefined ? [] : [Object.freeze({ path, isOpen: true } as const)],
@@ -96,4 +101,12 @@ export class FileContent implements Content {
     this.#root = undefined
     this.#session.close()
   }
+}
+
+/** Keys and values that follow each other. */
+function pairsOf(strings: PackedStrings): ReadonlyMap<string, string> {
+  const pairs = new Map<string, string>()
+  for (let i = 0; i < strings.ends.length; i += 2)
+    pairs.set(stringAt(strings, i), stringAt(strings, i + 1))
+  return pairs
 }

@@ -4,17 +4,26 @@ import { printable } from './printable'
 import type { Tensor } from './tensor'
 
 export class NamedTensors<Place> implements ReadonlyMap<string, Tensor> {
-  readonly #places: ReadonlyMap<string, Place>
+  #known: ReadonlyMap<string, Place> | undefined
+  readonly #list: () => ReadonlyMap<string, Place>
   readonly #find: (name: string, place: Place) => Tensor
   readonly #tensors = new Map<string, Tensor>()
 
   /**
-   * @param places where each tensor comes from, in order
+   * @param list where each tensor comes from, in order; called once, when a name is first asked for
    * @param find makes the tensor of a place, once for each name; what it throws, {@link get} throws
    */
-  constructor(places: ReadonlyMap<string, Place>, find: (name: string, place: Place) => Tensor) {
-    this.#places = places
+  constructor(
+    list: () => ReadonlyMap<string, Place>,
+    find: (name: string, place: Place) => Tensor,
+  ) {
+    this.#list = list
     this.#find = find
+  }
+
+  get #places(): ReadonlyMap<string, Place> {
+    this.#known ??= this.#list()
+    return this.#known
   }
 
   get size(): number {

@@ -5,7 +5,7 @@ import { wrongType, wrongValue } from './arguments'
 import { type Checkpoint, checkpointOf } from './checkpoint'
 import type { Content } from './content'
 import type { FileContent } from './file-content'
-import { type Plan, planOfFile, planOfParts, planOfPath } from './parts/plan'
+import { type Plan, planOfFile, planOfName, planOfParts, planOfPath } from './parts/plan'
 import { type OpenOptions, Request } from './request'
 
 /** A path or a `file:` URL. */
@@ -50,12 +50,13 @@ export function openSync(source: Source, options: OpenOptions = {}): Checkpoint 
 async function content(source: CheckedSource, request: Request): Promise<Content> {
   if (types.isUint8Array(source)) return request.openBytes(source)
   const found =
-    typeof source === 'string'
-      ? await request.openFile(source).then(
+    typeof source !== 'string'
+      ? planOfParts(source, request)
+      : (planOfName(source, request) ??
+        (await request.openFile(source).then(
           (file) => whole(file, request),
           (error) => planOfPath(source, request, error),
-        )
-      : planOfParts(source, request)
+        )))
   if (!('build' in found)) return found
   const outcomes = await Promise.allSettled(found.files.map((path) => request.openFile(path)))
   const opened = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
@@ -68,7 +69,9 @@ async function content(source: CheckedSource, request: Request): Promise<Content
 function contentSync(source: CheckedSource, request: Request): Content {
   if (types.isUint8Array(source)) return request.openBytes(source)
   const found =
-    typeof source === 'string' ? pathSync(source, request) : planOfParts(source, request)
+    typeof source !== 'string'
+      ? planOfParts(source, request)
+      : (planOfName(source, request) ?? pathSync(source, request))
   if (!('build' in found)) return found
   const opened: FileContent[] = []
   return build(found, opened, () => {

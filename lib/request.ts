@@ -9,6 +9,7 @@ import { checkOptions, wrongType, wrongValue } from './arguments'
 import {
   binding,
   type NativeFailure,
+  type NativeIndex,
   type NativeOptions,
   type Opened,
   type SharedFile,
@@ -38,9 +39,15 @@ export interface OpenOptions {
    * are opened now; tensors that an index does not list are found too.
    */
   parts?: 'check' | 'lazy' | 'open' | undefined
+  /**
+   * Where the container is damaged, such as a download that stopped early, open what is whole in
+   * it: {@link Checkpoint.isSalvaged} says so, {@link Checkpoint.skipped} lists the rest. What a
+   * zip archive has a checksum of is compared with it. An undamaged file opens as always.
+   */
+  salvage?: boolean | undefined
 }
 
-const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'parts'] as const
+const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'parts', 'salvage'] as const
 
 /** A deflated record that has to be inflated before the checkpoint can be read. */
 interface Deflated {
@@ -64,6 +71,7 @@ export class Request {
     checkOptions('options', options, OPTIONS)
     const given: OpenOptions = options
     const { signal, limits = {}, mmap = true, globals = 'opaque', parts = 'check' } = given
+    const { salvage = false } = given
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
       throw wrongType('options.signal', 'an AbortSignal', signal)
     }
@@ -74,12 +82,13 @@ export class Request {
     if (parts !== 'check' && parts !== 'lazy' && parts !== 'open') {
       throw wrongValue('options.parts', "'check', 'lazy' or 'open'", parts)
     }
+    if (typeof salvage !== 'boolean') throw wrongType('options.salvage', 'a boolean', salvage)
     const caps = checkLimits(limits)
     this.signal = signal
     this.mmap = mmap
     this.parts = parts
     this.limits = { ...LIMITS, ...caps }
-    this.#native = { map: mmap, strict: globals === 'strict', limits: caps }
+    this.#native = { map: mmap, strict: globals === 'strict', salvage, limits: caps }
   }
 
   /** Opens a file off the main thread. */
@@ -129,6 +138,13 @@ export class Request {
       const { offset, stored } = record
       attempt.inflated(record, stable.subarray(offset, offset + stored))
     }
+  }
+
+  /** The index of a split checkpoint; nothing for another file. */
+  readIndex(path: string): NativeIndex | undefined {
+    const outcome = binding.readIndex(path, { ...this.#native, inflated: [] })
+    if (outcome.failure) throw errorFrom(outcome.failure, path)
+    return outcome.files === undefined ? undefined : (outcome as NativeIndex)
   }
 
   /**

@@ -147,7 +147,6 @@ describe('what the system refuses', () => {
 
   test.each([
     ['nothing', 'ENOENT', 'open'],
-    ['folder', 'EISDIR', 'read'],
     ['file/inside', 'ENOTDIR', 'open'],
     ['loop', 'ELOOP', 'open'],
     ['x'.repeat(300), 'ENAMETOOLONG', 'open'],

@@ -47,14 +47,19 @@ describe('arguments', () => {
   ])('%s is no source', async (_, source) => {
     const error = await argumentError(source)
     expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' })
-    expect(error.message).toContain('a path, a file: URL or a Uint8Array for source')
+    expect(error.message).toContain(
+      'a path, a file: URL, an array of them or a Uint8Array for source',
+    )
   })
 
   test.each<[unknown, string]>([
     ['a\0b', 'ERR_INVALID_ARG_VALUE'],
     [new URL('http://localhost/x.pth'), 'ERR_INVALID_URL_SCHEME'],
     ['file://elsewhere/x.pth', 'ERR_INVALID_FILE_URL_HOST'],
-    [['a.pth', 'b.pth'], 'UNSUPPORTED_FORMAT'],
+    [['a\0b'], 'ERR_INVALID_ARG_VALUE'],
+    [['a.pth', 3], 'ERR_INVALID_ARG_TYPE'],
+    [[], 'ERR_INVALID_ARG_VALUE'],
+    [['no such file', 'b.pth'], 'MISSING_SHARD'],
   ])('%p is %s', async (source, code) => {
     expect((await argumentError(source)).code).toBe(code)
   })
@@ -85,6 +90,8 @@ describe('arguments', () => {
     ),
     [{ globals: 'none' }, 'options.globals'],
     [{ globals: 1 }, 'options.globals'],
+    [{ parts: 'all' }, 'options.parts'],
+    [{ parts: true }, 'options.parts'],
   ])('%p has a wrong value', async (options, name) => {
     const error = await argumentError(path, options)
     expect(error).toMatchObject({ name: 'RangeError', code: 'ERR_INVALID_ARG_VALUE' })
@@ -94,7 +101,10 @@ describe('arguments', () => {
   test.each<[unknown, string]>([
     [{ nmap: true }, 'Expected perhaps mmap in options but received the unknown name nmap'],
     [{ Signal: 1 }, 'Expected perhaps signal in options but received the unknown name Signal'],
-    [{ weightsOnly: true }, 'Expected one of signal, limits, mmap, globals in options'],
+    [
+      { weightsOnly: true },
+      'Expected one of signal, limits, mmap, globals, parts, salvage in options',
+    ],
     [{ limits: { node: 3 } }, 'Expected perhaps nodes in options.limits'],
     [{ limits: { copy_bytes: 3 } }, 'Expected perhaps copyBytes in options.limits'],
   ])('%p has an unknown name', async (options, message) => {

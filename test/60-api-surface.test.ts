@@ -42,7 +42,13 @@ test.each([
     requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
     toDense toFloat32 toJSON values zeroPoint zeroPoints`,
   ],
-  ['Checkpoint', torchmap.Checkpoint, 'close closed root stateDict tensors'],
+  [
+    'Checkpoint',
+    torchmap.Checkpoint,
+    `byteOrder close closed era format identity isMapped isSalvaged metadata parts path
+    root size skipped stateDict
+    tensors`,
+  ],
   ['NumpyArray', torchmap.NumpyArray, 'data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {
   const found = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor')

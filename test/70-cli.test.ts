@@ -206,7 +206,11 @@ describe('how it ends', () => {
       /^torchmap: ENOENT: no such file or directory, open '\/no such/,
       false,
     ],
-    [['inspect', root], /^torchmap: EISDIR: /, false],
+    [
+      ['inspect', root],
+      /^torchmap: the directory is no checkpoint.*\(NOT_A_CHECKPOINT\)\n$/,
+      false,
+    ],
     [['inspect', lfs], /^torchmap: the file is a Git LFS pointer.*\(NOT_A_CHECKPOINT\)\n$/, false],
     [[], /^torchmap: no command is given\n/, true],
     [['inspekt', lfs], /^torchmap: 'inspekt' is no command\n/, true],

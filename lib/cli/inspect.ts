@@ -12,6 +12,8 @@ const ROWS_AT_EACH_END = 100
 const GROUPS_SHOWN = 20
 const NAMES_SHOWN = 4
 const NARROWEST_NAME = 16
+/** Characters of a value of the metadata. */
+const METADATA_SHOWN = 60
 
 export interface InspectOptions {
   json: boolean
@@ -76,8 +78,9 @@ function summarize({ tensors }: Checkpoint): Summary {
 /** One document, a tensor on each line. */
 function* jsonLines(path: string, checkpoint: Checkpoint, summary: Summary): Generator<string> {
   const { format, era, byteOrder, size } = checkpoint
+  const metadata = checkpoint.metadata && Object.fromEntries(checkpoint.metadata)
   const { shared, ...totals } = summary
-  const head = json({ file: path, format, era, byteOrder, size, totals })
+  const head = json({ file: path, format, era, byteOrder, size, metadata, totals })
   yield `${head.slice(0, -1)},\n"tensors":[`
   let separator = '\n'
   for (const tensor of checkpoint.tensors.values()) {
@@ -103,10 +106,15 @@ function* textLines(
   const bold = (text: string) => paint(1, text)
   const faint = (text: string) => paint(2, text)
 
-  const { format, era, byteOrder, size, skipped } = checkpoint
+  const { format, era, byteOrder, size, skipped, metadata } = checkpoint
   yield `${bold(printable(path))}\n`
   const sizes = `${sizeText(size)} (${countText(size)} bytes)`
-  yield `${format}, torch ${era}, ${byteOrder}-endian, ${sizes}\n\n`
+  const writer = era === '' ? '' : `torch ${era}, `
+  yield `${format}, ${writer}${byteOrder}-endian, ${sizes}\n`
+  for (const [key, value] of metadata ?? []) {
+    yield faint(`  ${printable(key)}: ${cutMiddle(printable(value), METADATA_SHOWN)}\n`)
+  }
+  yield '\n'
 
   if (summary.tensors > 0) {
     yield* table(checkpoint, summary, { all, output, bold, faint })

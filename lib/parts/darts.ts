@@ -6,6 +6,8 @@
 import { existsSync } from 'node:fs'
 import type { Format, Skipped } from '../content'
 import type { FileContent } from '../file-content'
+import { NamedTensors } from '../named-tensors'
+import { PyObject } from '../python'
 import type { Request } from '../request'
 import type { Tensor } from '../tensor'
 import { PartFile } from './part-file'
@@ -15,28 +17,42 @@ import { SeveralFiles } from './several'
 /** Root class of the wrapper. */
 const WRAPPER = 'darts.models.forecasting.'
 
-/** The plan for a wrapper that its checkpoint stands beside. */
+/** The plan for a wrapper, with the checkpoint beside it if there is one. */
 export function planOfDarts(file: FileContent, request: Request): Plan | undefined {
   if (file.path === undefined || !file.rootClass.startsWith(WRAPPER)) return undefined
   const path = `${file.path}.ckpt`
-  if (!existsSync(path)) return undefined
   return {
-    files: [path],
-    build: ([checkpoint]) => new DartsModel(file, checkpoint!, request),
+    files: existsSync(path) ? [path] : [],
+    build: ([checkpoint]) => new DartsModel(file, checkpoint, path, request),
     abandon: () => file.close(),
   }
 }
 
 class DartsModel extends SeveralFiles {
   readonly parts: readonly PartFile[]
+  readonly tensors: ReadonlyMap<string, Tensor>
   readonly #wrapper: FileContent
-  readonly #checkpoint: FileContent
+  readonly #checkpoint: FileContent | undefined
+  /** Where the checkpoint is, or should be. */
+  readonly #expected: string
 
-  constructor(wrapper: FileContent, checkpoint: FileContent, request: Request) {
+  constructor(
+    wrapper: FileContent,
+    checkpoint: FileContent | undefined,
+    expected: string,
+    request: Request,
+  ) {
     super(wrapper.path, wrapper.isMapped)
-    this.parts = [wrapper, checkpoint].map((file) => new PartFile(file.path!, request, file))
+    const files = checkpoint === undefined ? [wrapper] : [wrapper, checkpoint]
+    this.parts = files.map((file) => new PartFile(file.path!, request, file))
     this.#wrapper = wrapper
     this.#checkpoint = checkpoint
+    this.#expected = expected
+    // The wrapper has tensors where a callback holds on to the network.
+    this.tensors = new NamedTensors(
+      () => union([...files].reverse().map(({ tensors }) => tensors)),
+      (_, [tensors, name]) => tensors.get(name)!,
+    )
   }
 
   get format(): Format {
@@ -47,12 +63,13 @@ class DartsModel extends SeveralFiles {
     return this.#wrapper.era
   }
 
-  get tensors(): ReadonlyMap<string, Tensor> {
-    return this.#checkpoint.tensors
-  }
-
   get skipped(): readonly Skipped[] {
-    return [...this.#wrapper.skipped, ...this.#checkpoint.skipped]
+    const skipped = [...this.#wrapper.skipped, ...(this.#checkpoint?.skipped ?? [])]
+    if (this.#checkpoint === undefined && wasTrained(this.root)) {
+      const message = `the weights lie in '${this.#expected}', which is missing`
+      skipped.push({ name: 'state_dict', code: 'MISSING_SHARD', message })
+    }
+    return skipped
   }
 
   get root(): unknown {
@@ -60,11 +77,32 @@ class DartsModel extends SeveralFiles {
   }
 
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor> {
-    return this.#checkpoint.stateDict(from)
+    return (this.#checkpoint ?? this.#wrapper).stateDict(from)
   }
 
   protected override release(): void {
     this.#wrapper.close()
-    this.#checkpoint.close()
+    this.#checkpoint?.close()
   }
+}
+
+/** An untrained model has no weights to miss. */
+function wasTrained(root: unknown): boolean {
+  const states = root instanceof PyObject && root.state instanceof Map ? root.state : new Map()
+  return states.get('_fit_called') !== false
+}
+
+type Names = ReadonlyMap<string, Tensor>
+
+/** The names of all maps; one that several have gets `#2` and so on. */
+function union(maps: readonly Names[]): Map<string, [Names, string]> {
+  const places = new Map<string, [Names, string]>()
+  for (const map of maps) {
+    for (const name of map.keys()) {
+      let free = name
+      for (let count = 2; places.has(free); ++count) free = `${name}#${count}`
+      places.set(free, [map, name])
+    }
+  }
+  return places
 }

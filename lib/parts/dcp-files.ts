@@ -13,6 +13,7 @@ export class ItemFile implements Part {
   readonly path: string
   readonly #request: Request
   readonly #contents = new Set<FileContent>()
+  #isSalvaged = false
   #opened: { file: SharedFile; size: number; budget: Budget } | undefined
 
   constructor(path: string, request: Request) {
@@ -22,6 +23,11 @@ export class ItemFile implements Part {
 
   get isOpen(): boolean {
     return this.#opened !== undefined
+  }
+
+  /** Whether an item that was opened is damaged. */
+  get isSalvaged(): boolean {
+    return this.#isSalvaged
   }
 
   /**
@@ -81,6 +87,7 @@ export class ItemFile implements Part {
     budget.charge(place.length)
     const { path } = this
     const content = this.#request.openInside(file, path, place.offset, place.length, name)
+    this.#isSalvaged ||= content.isSalvaged
     this.#contents.add(content)
     return content
   }

@@ -3,7 +3,7 @@
  * chunks of tensors and any other objects lie, each as torch.save writes it.
  * Source: torch/distributed/checkpoint/filesystem.py, default_planner.py (v2.13).
  */
-import type { Format, Part, Skipped } from '../content'
+import type { Format, Skipped } from '../content'
 import { isCheckpointError } from '../errors'
 import { FileContent } from '../file-content'
 import { NamedTensors } from '../named-tensors'
@@ -14,7 +14,7 @@ import type { Budget } from './budget'
 import { Items, skip } from './dcp-items'
 import type { Path, Table } from './dcp-metadata'
 import { Nest, weightsIn } from './dcp-nest'
-import { branch, SeveralFiles } from './several'
+import { branch, SeveralFiles, type SizedPart } from './several'
 
 /** What the plan found out. */
 export interface DcpSource {
@@ -23,7 +23,7 @@ export interface DcpSource {
   readonly table: Table
   readonly budget: Budget
   /** The index and files beside it. */
-  readonly parts: readonly (Part & { readonly size: number })[]
+  readonly parts: readonly SizedPart[]
   /** A dict with the rest of the checkpoint. */
   readonly beside?: FileContent | undefined
   /** Whether an item is one of the weights, where no wrapper says so. */
@@ -36,7 +36,7 @@ type Place = { readonly item: string } | { readonly content: FileContent; readon
 export class DcpContent extends SeveralFiles {
   readonly format: Format = 'dcp'
   readonly era: string
-  readonly parts: readonly (Part & { readonly size: number })[]
+  readonly parts: readonly SizedPart[]
   readonly tensors: NamedTensors<Place>
   readonly #source: DcpSource
   readonly #items: Items
@@ -54,7 +54,7 @@ export class DcpContent extends SeveralFiles {
     this.#items = new Items(source.folder, source.table, request)
     this.parts = [...source.parts, ...this.#items.files.values()]
     this.#places = new Places(source, (name) => this.#object(name))
-    this.tensors = new NamedTensors<Place>(this.#places, (name, place) => {
+    this.tensors = new NamedTensors<Place>(() => this.#places, (name, place) => {
       if (!('item' in place)) return place.content.tensors.get(place.inner)!
       const item = source.table.items.get(place.item)!
       if (item.kind !== 'tensor') throw new Error(`'${name}' is no tensor`)
@@ -121,7 +121,7 @@ export class DcpContent extends SeveralFiles {
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
       const names = from === undefined ? this.#weights() : this.#branch(from)
-      found = new NamedTensors(names, (_, name) => this.tensors.get(name)!)
+      found = new NamedTensors(() => names, (_, name) => this.tensors.get(name)!)
       this.#stateDicts.set(from, found)
     }
     return found

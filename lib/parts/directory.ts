@@ -50,7 +50,7 @@ function planOfIndexIn({ path, files }: Folder, request: Request): Plan | undefi
   if (preferred !== undefined) return planOfIndex(join(path, preferred), request)
   if (indexes.length > 1) {
     const shown = indexes.map((name) => `'${name}'`).join(', ')
-    throw new StateError('NO_SUCH_TENSOR', `the directory has several indexes: ${shown}`, { path })
+    throw new FormatError('BAD_INDEX', `the directory has several indexes: ${shown}`, { path })
   }
   const [only] = indexes
   return only === undefined ? undefined : planOfIndex(join(path, only), request)

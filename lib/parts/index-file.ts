@@ -1,10 +1,7 @@
-/**
- * The index of a split checkpoint: `{"metadata": {...}, "weight_map": {tensor: file}}`.
- * Source: huggingface_hub/serialization/_base.py; transformers/modeling_utils.py.
- */
-import { readFileSync, statSync } from 'node:fs'
+/** The index of a split checkpoint: which tensor is in which part. */
 import { dirname, join } from 'node:path'
-import { FormatError, LimitError } from '../errors'
+import { stringAt } from '../catalog'
+import { FormatError } from '../errors'
 import type { Request } from '../request'
 import { checkParts } from './joined'
 import { PartFile } from './part-file'
@@ -12,88 +9,43 @@ import type { Plan } from './plan'
 import { IndexedSplit, JoinedSplit } from './split'
 
 /**
- * The plan for an index; nothing for other JSON.
+ * The plan for an index; nothing for another file.
  *
  * @throws {@link FormatError} `BAD_INDEX` when it is malformed or names a file outside its directory
+ * @throws {@link LimitError} `LIMIT_NAMES`
  * @throws {@link StateError} `MISSING_SHARD`
  */
 export function planOfIndex(path: string, request: Request): Plan | undefined {
-  const weightMap = weightMapOf(path, request)
-  if (weightMap === undefined) return undefined
+  const index = request.readIndex(path)
+  if (index === undefined) return undefined
   const folder = dirname(path)
-  const parts = new Map<string, PartFile>()
-  const listed = new Map<string, PartFile>()
-  for (const [name, file] of Object.entries(weightMap)) {
-    if (typeof file !== 'string') throw bad(path, `tensor '${name}' has no file name`)
-    let part = parts.get(file)
-    if (part === undefined) {
-      if (!isInside(file)) {
-        throw bad(
-          path,
-          `tensor '${name}' is said to be in '${file}', outside the index's directory`,
-        )
-      }
-      part = new PartFile(join(folder, file), request)
-      parts.set(file, part)
+  const paths = index.files.map((file) => {
+    if (isInside(file)) return join(folder, file)
+    const message = `the index is wrong: it names '${file}', which is outside its directory`
+    throw new FormatError('BAD_INDEX', message, { path })
+  })
+  const listed = (parts: readonly PartFile[]) => () => {
+    const places = new Map<string, PartFile>()
+    for (const [i, part] of index.parts.entries()) {
+      places.set(stringAt(index.names, i), parts[part]!)
     }
-    listed.set(name, part)
+    return places
   }
-  if (request.parts !== 'lazy') checkParts(parts.values())
+  const closed = paths.map((part) => new PartFile(part, request))
+  if (request.parts !== 'lazy') checkParts(closed)
   if (request.parts !== 'open') {
     return {
       files: [],
-      build: () => new IndexedSplit(path, [...parts.values()], listed, request.mmap),
+      build: () => new IndexedSplit(path, closed, listed(closed), request.mmap),
     }
   }
-  const files = [...parts.values()].map((part) => part.path)
   return {
-    files,
+    files: paths,
     build: (opened) => {
-      const open = [...parts.values()].map(
-        (part, i) => [part, new PartFile(part.path, request, opened[i])] as const,
-      )
-      const opens = new Map(open)
-      return new JoinedSplit(
-        path,
-        open.map(([, part]) => part),
-        request.mmap,
-        new Map([...listed].map(([name, part]) => [name, opens.get(part)!])),
-      )
+      const open = paths.map((part, i) => new PartFile(part, request, opened[i]))
+      return new JoinedSplit(path, open, request.mmap, listed(open)())
     },
   }
-}
-
-function weightMapOf(path: string, request: Request): Record<string, unknown> | undefined {
-  const { size } = statSync(path)
-  const limit = request.limits.nameBytes
-  if (size > limit) {
-    const message = `the JSON text has ${size} bytes where limits.nameBytes allows ${limit}`
-    throw new LimitError(
-      'LIMIT_NAMES',
-      message,
-      { path },
-      { limitName: 'nameBytes', limit, actual: size },
-    )
-  }
-  const text = readFileSync(path, 'utf8')
-  let index: unknown
-  try {
-    index = JSON.parse(text)
-  } catch (error) {
-    if (!text.includes('"weight_map"')) return undefined
-    const { message } = error as Error
-    throw new FormatError('BAD_INDEX', `the JSON text is malformed: ${message}`, {
-      path,
-      cause: error,
-    })
-  }
-  if (!isRecord(index) || !('weight_map' in index)) return undefined
-  if (!isRecord(index.weight_map)) throw bad(path, 'weight_map is no object')
-  return index.weight_map
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Whether a file name stays below the directory it is relative to, on any system. */
@@ -101,8 +53,4 @@ export function isInside(file: string): boolean {
   const levels = file.split(/[/\\]/)
   const isAbsolute = levels[0] === '' || /^[a-z]:/i.test(file)
   return !isAbsolute && !levels.includes('..') && !file.includes('\0')
-}
-
-function bad(path: string, message: string): FormatError {
-  return new FormatError('BAD_INDEX', `the index is wrong: ${message}`, { path })
 }

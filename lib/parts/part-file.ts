@@ -20,6 +20,10 @@ export class PartFile implements Part {
     return this.#content !== undefined
   }
 
+  get isSalvaged(): boolean {
+    return this.#content?.isSalvaged === true
+  }
+
   /**
    * Bytes of the file.
    *

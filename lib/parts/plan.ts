@@ -2,7 +2,6 @@
  * What a source of several files is, and which of them must be opened first. Everything is found
  * out from the content of the files, the names in a directory apart.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
 import type { Content } from '../content'
 import { isCheckpointError } from '../errors'
 import type { FileContent } from '../file-content'
@@ -27,6 +26,11 @@ export function planOfParts(paths: readonly string[], request: Request): Plan {
   return joinedPlan(paths, request)
 }
 
+/** The plan for a path that is tried as an index first, because it is named like one. */
+export function planOfName(path: string, request: Request): Plan | undefined {
+  return path.endsWith('.json') ? planOfIndex(path, request) : undefined
+}
+
 /** The plan for a file that another one belongs to; nothing for a file that is a checkpoint. */
 export function planOfFile(file: FileContent, request: Request): Plan | undefined {
   return planOfDarts(file, request)
@@ -37,21 +41,9 @@ export function planOfPath(path: string, request: Request, error: unknown): Plan
   if ((error as NodeJS.ErrnoException | undefined)?.code === 'EISDIR') {
     return planOfDirectory(path, request)
   }
-  if (isCheckpointError(error, 'NOT_A_CHECKPOINT') && beginsAsObject(path)) {
+  if (isCheckpointError(error, 'NOT_A_CHECKPOINT')) {
     const plan = planOfIndex(path, request)
     if (plan !== undefined) return plan
   }
   throw error
-}
-
-/** Whether the first character that is no white space is that of a JSON object. */
-function beginsAsObject(path: string): boolean {
-  const head = Buffer.alloc(64)
-  const file = openSync(path, 'r')
-  try {
-    const length = readSync(file, head, 0, head.length, 0)
-    return head.toString('latin1', 0, length).trimStart().startsWith('{')
-  } finally {
-    closeSync(file)
-  }
 }

@@ -4,10 +4,17 @@ import type { Content, FileIdentity, Format, Part, Skipped } from '../content'
 import { StateError } from '../errors'
 import type { Tensor } from '../tensor'
 
+/** A part as its checkpoint knows it. */
+export interface SizedPart extends Part {
+  /** Bytes. */
+  readonly size: number
+  readonly isSalvaged?: boolean
+}
+
 export abstract class SeveralFiles implements Content {
   abstract readonly format: Format
   abstract readonly era: string
-  abstract readonly parts: readonly (Part & { readonly size: number })[]
+  abstract readonly parts: readonly SizedPart[]
   abstract readonly skipped: readonly Skipped[]
   abstract readonly tensors: ReadonlyMap<string, Tensor>
   abstract readonly root: unknown
@@ -15,6 +22,8 @@ export abstract class SeveralFiles implements Content {
   /** The directory or index; nothing for parts given one by one. */
   readonly path: string | undefined
   readonly identity: FileIdentity | undefined = undefined
+  /** That of the parts, if there is any, stays with them. */
+  readonly metadata: ReadonlyMap<string, string> | undefined = undefined
   readonly isMapped: boolean
   #closed = false
 
@@ -30,6 +39,11 @@ export abstract class SeveralFiles implements Content {
 
   get size(): number {
     return this.parts.reduce((sum, part) => sum + sizeOf(part), 0)
+  }
+
+  /** Whether any part that is open is damaged. */
+  get isSalvaged(): boolean {
+    return this.parts.some((part) => part.isSalvaged === true)
   }
 
   get isClosed(): boolean {

@@ -64,20 +64,20 @@ function merged(maps: readonly Map<unknown, unknown>[]): Map<unknown, unknown> {
 /** Parts with an index: a part is opened when a tensor of it is asked for. */
 export class IndexedSplit extends Split {
   readonly tensors: NamedTensors<PartFile>
-  readonly #listed: ReadonlyMap<string, PartFile>
+  readonly #list: () => ReadonlyMap<string, PartFile>
   readonly #branches = new Map<string, ReadonlyMap<string, Tensor>>()
   #skipped: readonly Skipped[] | undefined
 
-  /** @param listed the part of each tensor, as the index has it */
+  /** @param list makes the map of tensor names to parts, as the index has it */
   constructor(
     path: string,
     parts: readonly PartFile[],
-    listed: ReadonlyMap<string, PartFile>,
+    list: () => ReadonlyMap<string, PartFile>,
     isMapped: boolean,
   ) {
     super(path, parts, isMapped)
-    this.#listed = listed
-    this.tensors = new NamedTensors(listed, (name, part) => this.#find(name, part))
+    this.#list = list
+    this.tensors = new NamedTensors(list, (name, part) => this.#find(name, part))
   }
 
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor> {
@@ -85,8 +85,11 @@ export class IndexedSplit extends Split {
     let found = this.#branches.get(from)
     if (found === undefined) {
       const full = (name: string) => (from === '' ? name : name === '' ? from : `${from}.${name}`)
-      const places = branch(this.#listed, from, this.path)
-      found = new NamedTensors(places, (name) => this.tensors.get(full(name))!)
+      const places = branch(this.#list(), from, this.path)
+      found = new NamedTensors(
+        () => places,
+        (name) => this.tensors.get(full(name))!,
+      )
       this.#branches.set(from, found)
     }
     return found
@@ -110,7 +113,7 @@ export class IndexedSplit extends Split {
   #disagreements(): Skipped[] {
     const skipped: Skipped[] = []
     const wanted = new Map<PartFile, string[]>(this.parts.map((part) => [part, []]))
-    for (const [name, part] of this.#listed) wanted.get(part)!.push(name)
+    for (const [name, part] of this.#list()) wanted.get(part)!.push(name)
     for (const [part, names] of wanted) {
       let content: FileContent
       try {
@@ -167,11 +170,14 @@ export class JoinedSplit extends Split {
       skipped.push(...part.content.skipped)
     }
     this.skipped = Object.freeze(skipped.map((entry) => Object.freeze(entry)))
-    this.tensors = new NamedTensors<Place>(places, (_, { part, name, isWrapped }) => {
-      this.checkOpen()
-      const { content } = part
-      return (isWrapped ? content.stateDict(undefined) : content.tensors).get(name)!
-    })
+    this.tensors = new NamedTensors<Place>(
+      () => places,
+      (_, { part, name, isWrapped }) => {
+        this.checkOpen()
+        const { content } = part
+        return (isWrapped ? content.stateDict(undefined) : content.tensors).get(name)!
+      },
+    )
   }
 
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor> {
@@ -186,7 +192,10 @@ export class JoinedSplit extends Split {
       }
       // No part has the branch: the error says so.
       if (places.size === 0 && from !== undefined) this.parts[0]!.content.stateDict(from)
-      found = new NamedTensors(places, (name, { content }) => content.stateDict(from).get(name)!)
+      found = new NamedTensors(
+        () => places,
+        (name, { content }) => content.stateDict(from).get(name)!,
+      )
       this.#stateDicts.set(from, found)
     }
     return found

@@ -12,6 +12,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["open"] = Napi::Function::New(env, guarded<open_async>, "open");
   exports["openFile"] = Napi::Function::New(env, guarded<open_shared>, "openFile");
   exports["closeFile"] = Napi::Function::New(env, guarded<close_shared>, "closeFile");
+  exports["readIndex"] = Napi::Function::New(env, guarded<read_index>, "readIndex");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");

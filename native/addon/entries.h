@@ -10,6 +10,7 @@ Napi::Value open_sync(const Napi::CallbackInfo& info);
 Napi::Value open_async(const Napi::CallbackInfo& info);
 Napi::Value open_shared(const Napi::CallbackInfo& info);
 Napi::Value close_shared(const Napi::CallbackInfo& info);
+Napi::Value read_index(const Napi::CallbackInfo& info);
 // memory.cc
 Napi::Value window(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);

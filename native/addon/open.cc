@@ -3,6 +3,7 @@
 #include "addon/guard.h"
 #include "addon/handle.h"
 #include "addon/values.h"
+#include "core/format/split_index.h"
 #include "core/source/slice.h"
 
 namespace torchmap::addon {
@@ -27,6 +28,7 @@ Request read_request(const Napi::Object& options) {
   Request request;
   request.source.map = options.Get("map").ToBoolean();
   request.options.strict_globals = options.Get("strict").ToBoolean();
+  request.options.salvage = options.Get("salvage").ToBoolean();
   const auto limits = options.Get("limits").As<Napi::Object>();
 #define LIMIT(member, js, value, reason) \
   if (limits.Has(js)) request.options.limits.member = integer_of(limits.Get(js));
@@ -156,6 +158,26 @@ Napi::Value open_shared(const Napi::CallbackInfo& info) {
 Napi::Value close_shared(const Napi::CallbackInfo& info) {
   unwrap_file(info[0]).reset();
   return info.Env().Undefined();
+}
+
+Napi::Value read_index(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Request request = read_request(info[1].As<Napi::Object>());
+  // Read, not mapped: it is looked at once.
+  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), {false});
+  if (!source.ok()) return failure(env, source.status());
+  auto index = read_split_index(**source, request.options.limits);
+  if (!index.ok()) return failure(env, index.status());
+  Napi::Object result = Napi::Object::New(env);
+  if (!*index) return result;
+  Napi::Array files = Napi::Array::New(env, (*index)->files.size());
+  for (uint32_t i = 0; i < files.Length(); ++i)
+    files[i] = Napi::String::New(env, (*index)->files[i]);
+  const Names& names = (*index)->names;
+  result["files"] = files;
+  result["names"] = packed_strings(env, names);
+  result["parts"] = words(env, names.tensors.data(), names.size());
+  return result;
 }
 
 }  // namespace torchmap::addon

@@ -195,6 +195,8 @@ Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
     skipped[i] = object;
   }
   result["skipped"] = skipped;
+  result["salvaged"] = row.salvaged();
+  if (row.metadata()) result["metadata"] = packed_strings(env, *row.metadata());
   set_tables(result, row);
   result["handle"] = wrap(env, std::move(checkpoint));
   return result;

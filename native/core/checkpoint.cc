@@ -2,7 +2,9 @@
 
 #include "core/archive/foreign.h"
 #include "core/archive/tar.h"
+#include "core/archive/zip_directory.h"
 #include "core/format/legacy_reader.h"
+#include "core/format/safetensors_reader.h"
 #include "core/format/tar_reader.h"
 #include "core/format/zip_reader.h"
 #include "core/torch/storage_ids.h"
@@ -16,11 +18,8 @@ Status not_a_checkpoint(const std::string& what) {
   return Status(Code::kNotACheckpoint, "the file is " + what);
 }
 
-// Persistent ids have no meaning in a plain pickle.
-class NoIds final : public PersistentIds {
- public:
-  Result<Persistent> resolve(Interpreter&, NodeId) override { return Persistent{}; }
-};
+// Bytes in front of which a pickle's end proves nothing: safetensors can begin so.
+constexpr uint64_t kShortPickle = 8;
 
 }  // namespace
 
@@ -34,29 +33,40 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
                                                      const OpenOptions& options,
                                                      std::span<const InflatedRecord> inflated) {
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(std::move(source)));
+  checkpoint->cancelled_ = options.cancelled;
   TRY(checkpoint->read(options, inflated));
+  checkpoint->cancelled_ = nullptr;
   return checkpoint;
 }
 
-// The order torch.load looks in: zip by its first bytes, then tar, then a stream of pickles.
+// The order torch.load looks in: zip by its first bytes, then tar, then a stream of pickles; in
+// front of that safetensors, which no torch.load reads.
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {
   TRY_ASSIGN(const ByteSpan head, source_->view(0, std::min(kHeadBytes, source_->size())));
   const std::string_view text = as_text(head);
-  if (text.starts_with("PK\x03\x04") || text.starts_with("PK\x05\x06"))
-    return ZipReader(*this, options, inflated).read();
+  const bool safetensors = starts_like_safetensors(head);
+  if (text.starts_with("PK\x03\x04") || text.starts_with("PK\x05\x06")) {
+    // As a header's length the first is 67,324,752 bytes.
+    if (!safetensors || find_zip_directory(*source_).ok())
+      return ZipReader(*this, options, inflated).read();
+  }
   if (looks_like_tar(head)) return TarReader(*this, options).read();
-  return read_stream(options, head);
+  if (!safetensors) return read_stream(options, head, {});
+  SafetensorsReader reader(*this, options);
+  Status header = reader.read_header();
+  return header.ok() ? reader.read_tensors() : read_stream(options, head, std::move(header));
 }
 
-Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head) {
+Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head, Status otherwise) {
   const bool pickle_mark =
       head.size() >= 2 && head[0] == std::byte{0x80} && head[1] <= std::byte{5};
-  if (!pickle_mark) {
+  if (!pickle_mark && otherwise.ok()) {
     if (const std::string foreign = describe_foreign(head, source_->size()); !foreign.empty())
       return not_a_checkpoint(foreign);
   }
   PickleStream stream(*source_, 0, source_->size(), options.limits, options.cancelled);
   auto first = stream.next(pool_);
+  if (!otherwise.ok() && (!first.ok() || first->consumed <= kShortPickle)) return otherwise;
   if (!first.ok()) {
     const Code code = first.status().code();
     if (pickle_mark || (code != Code::kBadPickle && code != Code::kTruncated))
@@ -67,7 +77,7 @@ Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head) {
   if (is_legacy_magic(*pool_, first->root)) return LegacyReader(*this, options).read(stream);
   format_ = Format::kPickle;
   era_ = "of any version";
-  return finish(options, first->root, std::make_unique<NoIds>());
+  return finish(options, first->root, std::make_unique<NoPersistentIds>());
 }
 
 Status Checkpoint::finish(const OpenOptions& options, NodeId root,
@@ -85,6 +95,7 @@ Status Checkpoint::finish(const OpenOptions& options, NodeId root,
     }
   }
   interpreter_ = std::make_unique<Interpreter>(*pool_, catalog_, *ids_, options.limits);
+  if (salvaged_) interpreter_->skip_what_is_lost();
   interpreter_->set_nested_loader(
       [this, limits = options.limits](std::string_view bytes) -> Result<Storage> {
         TRY_ASSIGN(Storage storage, read_nested_storage(bytes, limits));

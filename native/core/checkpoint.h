@@ -26,6 +26,7 @@ struct OpenOptions {
   Limits limits;
   bool strict_globals = false;  // refuse globals this reader does not know
   const std::atomic<bool>* cancelled = nullptr;
+  bool salvage = false;  // where the container is damaged, give what is whole in it
 };
 
 // A deflated record, inflated by the caller.
@@ -49,6 +50,9 @@ class Checkpoint {
   Format format() const { return format_; }
   bool big_endian() const { return big_endian_; }
   const std::string& era() const { return era_; }  // the versions of torch that write such a file
+  bool salvaged() const { return salvaged_; }      // the container is damaged
+  // Of safetensors: keys and values, in turns.
+  const std::optional<Names>& metadata() const { return metadata_; }
   const std::optional<ZipArchive>& archive() const { return archive_; }
 
   Catalog& catalog() { return catalog_; }
@@ -68,17 +72,22 @@ class Checkpoint {
   friend class ZipReader;
   friend class LegacyReader;
   friend class TarReader;
+  friend class SafetensorsReader;
 
   explicit Checkpoint(std::shared_ptr<Source> source) : source_(std::move(source)) {}
   Status read(const OpenOptions& options, std::span<const InflatedRecord> inflated);
-  Status read_stream(const OpenOptions& options, ByteSpan head);
+  // `otherwise` is the failure for what is no pickle either.
+  Status read_stream(const OpenOptions& options, ByteSpan head, Status otherwise);
   // Takes what a reader decoded; names everything.
   Status finish(const OpenOptions& options, NodeId root, std::unique_ptr<PersistentIds> ids);
 
   std::shared_ptr<Source> source_;
   Format format_ = Format::kZip;
   bool big_endian_ = false;
+  bool salvaged_ = false;
+  const std::atomic<bool>* cancelled_ = nullptr;  // only while it is opened
   std::string era_;
+  std::optional<Names> metadata_;
   std::optional<ZipArchive> archive_;
   std::unique_ptr<Pool> pool_ = std::make_unique<Pool>();
   Catalog catalog_;

@@ -34,6 +34,11 @@ class JsonValue {
       return std::nullopt;
     return static_cast<int64_t>(yyjson_get_uint(value_));
   }
+  // Only of what is written as a non-negative integer and fits.
+  std::optional<uint64_t> natural() const {
+    if (!yyjson_is_uint(value_)) return std::nullopt;
+    return yyjson_get_uint(value_);
+  }
   std::optional<double> number() const {
     if (!yyjson_is_num(value_)) return std::nullopt;
     return yyjson_get_num(value_);
@@ -76,6 +81,14 @@ class Json {
   // Needs about 16 bytes for each value and a copy of the text. Failures have `code` and the
   // offset in the text, plus `base_offset`.
   static Result<Json> parse(ByteSpan text, Code code, uint64_t base_offset);
+
+  // Where in the text a key or a string of this document starts; nothing for other text.
+  std::optional<size_t> position(std::string_view of) const {
+    const auto begin = reinterpret_cast<uintptr_t>(document_->str_pool),
+               at = reinterpret_cast<uintptr_t>(of.data());
+    if (begin == 0 || at < begin || at - begin > document_->dat_read) return std::nullopt;
+    return at - begin;
+  }
 
   JsonValue root() const { return JsonValue(yyjson_doc_get_root(document_.get())); }
 

@@ -38,6 +38,7 @@ class [[nodiscard]] Status {
   Status() = default;
   Status(Code code, std::string message)
       : failure_(new Failure{code, std::move(message), {}, {}, {}, 0, 0}) {}
+  explicit Status(const Failure& failure) : failure_(new Failure(failure)) {}
 
   bool ok() const { return failure_ == nullptr; }
   Code code() const { return failure_->code; }

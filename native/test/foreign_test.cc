@@ -58,7 +58,6 @@ TEST(foreign_formats) {
   expect_named("\xFF\xD8\xFF\xE0"s, "JPEG");
   expect_named("%PDF-1.7\n%\xE2\xE3", "PDF");
   expect_named("\x7F"s + "ELF\2\1"s, "ELF");
-  expect_named(le(2, 8) + "{}", "safetensors");
   expect_named("\x08\x07\x12\x07pytorch\x1A\x05"s, "ONNX");
   expect_named("\x08\x08\x3A\xC0\x04"s, "ONNX");
 }
@@ -66,9 +65,7 @@ TEST(foreign_formats) {
 TEST(foreign_says_nothing_about_what_it_does_not_know) {
   for (const std::string& bytes :
        {"\x80\2}q\0."s, "\x80\2\x8A\x0Al\xFC\x9C"s, "PK\3\4"s, "\0\0\0\0\0\0\0\1"s, "\x08\x01"s,
-        "\x08\x01\x12\5ab"s, "\x08\xFF\x12\2ab"s, "text\0"s, "caf\xE9 noir"s, "\xC3"s + "A"s,
-        // A header longer than the file.
-        le(100, 8) + "{}"s}) {
+        "\x08\x01\x12\5ab"s, "\x08\xFF\x12\2ab"s, "text\0"s, "caf\xE9 noir"s, "\xC3"s + "A"s}) {
     EXPECT_EQ(describe(bytes), "");
   }
 }
@@ -77,15 +74,12 @@ TEST(foreign_of_a_part_of_the_file) {
   // Zero bytes or text at the front of a long file, cut inside a character.
   EXPECT_EQ(describe_foreign(as_bytes("gr\xC3"), 1 << 20), "plain text");
   EXPECT_EQ(describe_foreign({}, 1 << 20), "");
-  const std::string head = le(1000, 8) + "{";
-  EXPECT_EQ(describe_foreign(as_bytes(head), 1008), "a safetensors file");
-  EXPECT_EQ(describe_foreign(as_bytes(head), 1007), "");
 }
 
 TEST(foreign_every_prefix) {
   for (const std::string& whole :
        {"version https://git-lfs"s, "\x08\x07\x12\x07pytorch\x1A\x05"s, "\x18\0\0\0PTMF"s,
-        le(2, 8) + "{}"s, "\xEF\xBB\xBF<!doctype html>"s, "SQLite format 3\0"s}) {
+        "\xEF\xBB\xBF<!doctype html>"s, "SQLite format 3\0"s}) {
     for (size_t size = 0; size <= whole.size(); ++size) {
       // Flush against the end of its own allocation, where reading on would be noticed.
       const std::vector<char> exact(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));

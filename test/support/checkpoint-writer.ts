@@ -66,9 +66,11 @@ function contiguous(shape: number[]): number[] {
   return shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1))
 }
 
-/** `{name: tensor, ...}` as torch.save writes it. */
-export function stateDictPickle(tensors: TensorSpec[]): Buffer {
-  const out = new Pickle().raw(0x7d, 0x28)
+/** `{name: tensor, ...}` as torch.save writes it, or that dict under a key of another one. */
+export function stateDictPickle(tensors: TensorSpec[], wrapper?: string): Buffer {
+  const out = new Pickle()
+  if (wrapper !== undefined) out.raw(0x7d, 0x28).text(wrapper)
+  out.raw(0x7d, 0x28)
   for (const { name, type, key, numel, offset = 0, shape, stride = contiguous(shape) } of tensors) {
     out.text(name).global('torch._utils', '_rebuild_tensor_v2').raw(0x28)
     out
@@ -87,6 +89,7 @@ export function stateDictPickle(tensors: TensorSpec[]): Buffer {
       .global('collections', 'OrderedDict')
       .raw(0x29, 0x52, 0x74, 0x52)
   }
+  if (wrapper !== undefined) out.raw(0x75)
   return out.raw(0x75).bytes()
 }
 
@@ -161,13 +164,17 @@ export function writeArchive(path: string, records: RecordSpec[], root = 'archiv
   closeSync(fd)
 }
 
-/** A checkpoint of `tensors`; `storages` gives the bytes of each key. */
+/**
+ * A checkpoint of `tensors`, under the key `wrapper` if one is given; `storages` gives the bytes of
+ * each key.
+ */
 export function writeCheckpoint(
   path: string,
   tensors: TensorSpec[],
   storages: { key: string; size: number; parts: RecordSpec['parts'] }[],
+  wrapper?: string,
 ): void {
-  const pickle = stateDictPickle(tensors)
+  const pickle = stateDictPickle(tensors, wrapper)
   writeArchive(path, [
     { name: 'data.pkl', size: pickle.length, parts: [{ offset: 0, bytes: pickle }] },
     ...storages.map(({ key, size, parts }) => ({ name: `data/${key}`, size, parts })),

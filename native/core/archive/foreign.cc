@@ -70,12 +70,6 @@ bool starts_like(std::string_view text, std::string_view lower_case) {
   });
 }
 
-// A u64 header length that the file can hold, then JSON.
-bool is_safetensors(std::string_view head, uint64_t size) {
-  if (head.size() < 9 || head[8] != '{') return false;
-  return fits(8, load_le<uint64_t>(head.data()), size);
-}
-
 // An ONNX ModelProto as exporters write it: field 1, ir_version, a small varint; then field 2,
 // producer_name, or field 7 or 8, graph and opset imports. Anything looser would claim other
 // protobuf files, and pickles.
@@ -139,7 +133,6 @@ std::string describe_foreign(ByteSpan head, uint64_t size) {
       return std::string(magic.phrase);
     }
   }
-  if (is_safetensors(text, size)) return "a safetensors file";
   if (std::all_of(text.begin(), text.end(), [](char c) { return c == '\0'; })) {
     return "a file of zero bytes, likely space reserved for a download that never came";
   }

@@ -9,6 +9,8 @@
 // are refused.
 #pragma once
 
+#include <atomic>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -26,7 +28,11 @@ struct Record {
   uint32_t crc = 0;            // CRC-32 of the directory; 0 means absent unless the record is empty
   uint16_t flags = 0;
   uint16_t method = 0;  // 0 stored, 8 deflated
+  bool cut = false;     // salvaged, and its end was not found: the sizes are what is there
 };
+
+// kChecksumMismatch about a record whose inflated bytes have another CRC-32 than it says.
+Status crc_mismatch(const Record& record, uint32_t found);
 
 class ZipArchive {
  public:
@@ -35,6 +41,15 @@ class ZipArchive {
   // Reads and checks the directory: kTruncated when the end record is missing, kBadArchive when it
   // or the directory is wrong, kLimitRecords. Local headers are not looked at.
   static Result<ZipArchive> read(Source& source, const Limits& limits);
+
+  // The same from local headers, of an archive whose directory is missing or damaged
+  // (zip_salvage.cc). kBadArchive, kLimitRecords, kCancelled.
+  static Result<ZipArchive> salvage(Source& source, const Limits& limits,
+                                    const std::atomic<bool>* cancelled);
+
+  // kChecksumMismatch when the payload of a stored record is not what its CRC-32 was made of. Reads
+  // it once, however often it is asked.
+  Status check_crc(Source& source, uint32_t record, const std::atomic<bool>* cancelled);
 
   // In the order of the directory.
   const std::vector<Record>& records() const { return records_; }
@@ -76,6 +91,7 @@ class ZipArchive {
     uint32_t tag = 0;
   };
   std::vector<Slot> table_;
+  std::map<uint32_t, uint32_t> crcs_;  // of the records that were checked
 };
 
 }  // namespace torchmap

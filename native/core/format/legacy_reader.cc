@@ -40,9 +40,21 @@ Status register_storages(Interpreter& interpreter) {
   return {};
 }
 
-// Gives every storage its place behind the key list.
+// A storage of which the cut file has `have` bytes.
+void lose(const StorageIds& ids, Catalog& catalog, uint32_t row, uint64_t have) {
+  for (; row != kNoIndex; row = ids.next(row)) {
+    Storage& storage = catalog.storages[row];
+    storage.place = StoragePlace::kNowhere;
+    catalog.lost[row] = "storage '" + std::string(storage.key) + "' needs " +
+                        std::to_string(storage.bytes) + " bytes and the file has " +
+                        std::to_string(have) + " of them";
+  }
+}
+
+// Gives every storage its place behind the key list. With `cut` a file that ends too early has the
+// storages that are not whole listed in the catalog, and sets it.
 Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& catalog,
-                      const Pool& pool, NodeId keys) {
+                      const Pool& pool, NodeId keys, bool* cut = nullptr) {
   const Node& list = pool[keys];
   if (list.tag != Tag::kList)
     return Status(Code::kBadPickle, "the storage keys of the legacy stream are no list")
@@ -60,6 +72,12 @@ Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& cata
                     "storage '" + name + "' has bytes in the file but nothing refers to it")
           .at(stream.position());
     const uint64_t header = stream.position();
+    if (cut != nullptr && stream.remaining() < sizeof(int64_t)) {
+      *cut = true;
+      TRY(stream.skip(stream.remaining()));
+      lose(ids, catalog, first_row, 0);
+      continue;
+    }
     TRY_ASSIGN(const int64_t numel, stream.read_int64());
     const Storage& first = catalog.storages[first_row];
     const auto bytes = numel < 0
@@ -82,7 +100,11 @@ Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& cata
       placed[row] = true;
     }
     Status status = stream.skip(*bytes);
-    if (!status.ok()) {
+    if (!status.ok() && cut != nullptr) {
+      *cut = true;
+      lose(ids, catalog, first_row, stream.remaining());
+      TRY(stream.skip(stream.remaining()));
+    } else if (!status.ok()) {
       Status truncated(Code::kTruncated,
                        "storage '" + name + "' needs " + std::to_string(*bytes) +
                            " bytes but the file ends " + std::to_string(stream.remaining()) +
@@ -95,6 +117,10 @@ Status place_storages(PickleStream& stream, const StorageIds& ids, Catalog& cata
     part.offset = catalog.storages[view.root].offset +
                   static_cast<uint64_t>(view.offset) * info(part.dtype).bytes;
     placed[view.storage] = placed[view.root];
+    if (catalog.lost.contains(view.root)) {
+      part.place = StoragePlace::kNowhere;
+      catalog.lost[view.storage] = catalog.lost[view.root];
+    }
   }
   for (size_t i = 0; i < placed.size(); ++i) {
     if (placed[i] || catalog.storages[i].place != StoragePlace::kFile) continue;
@@ -123,7 +149,8 @@ Status LegacyReader::read(PickleStream& stream) {
   TRY(register_storages(first_pass));
   std::unique_ptr<Pool> key_pool;
   TRY_ASSIGN(const Decoded keys, stream.next(key_pool));
-  TRY(place_storages(stream, *ids, checkpoint_.catalog_, *key_pool, keys.root));
+  TRY(place_storages(stream, *ids, checkpoint_.catalog_, *key_pool, keys.root,
+                     options_.salvage ? &checkpoint_.salvaged_ : nullptr));
   return checkpoint_.finish(options_, object.root, std::move(ids));
 }
 

@@ -1,7 +1,9 @@
 #include "core/format/zip_reader.h"
 
+#include <algorithm>
 #include <charconv>
 
+#include "core/archive/crc32.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -25,19 +27,52 @@ constexpr OtherArchive kOthers[] = {
     {"META-INF/MANIFEST.MF", "a Java archive"},
 };
 
+// Records that torch.save writes beside the pickle and the storages.
+constexpr std::string_view kLabels[] = {"version",
+                                        ".data/version",
+                                        "byteorder",
+                                        ".data/serialization_id",
+                                        ".format_version",
+                                        ".storage_alignment"};
+
+}  // namespace
+
+// Of a salvaged archive: that the record's end was found, and its bytes are what they were. The
+// checksum of a deflated record is one of what it inflates to.
+Status ZipReader::check_whole(Checkpoint& checkpoint, uint32_t index) {
+  if (!checkpoint.salvaged_) return {};
+  const Record& row = checkpoint.archive_->records()[index];
+  if (row.cut) {
+    return Status(Code::kTruncated, "record '" + std::string(row.name) + "' is cut: " +
+                                        std::to_string(row.stored_size) +
+                                        " bytes of it are there, and no checksum")
+        .in(row.name);
+  }
+  if (row.method != 0) return {};
+  return checkpoint.archive_->check_crc(*checkpoint.source_, index, checkpoint.cancelled_);
+}
+
 // Finds the record of a storage; its payload's offset is looked up when the bytes are wanted.
-Status place(const ZipArchive& archive, Storage& storage) {
+Status ZipReader::place(Checkpoint& checkpoint, Storage& storage) {
+  const ZipArchive& archive = *checkpoint.archive_;
   const std::string name = "data/" + std::string(storage.key);
   const uint32_t index = archive.find(name);
+  const auto needs = [&] { return std::to_string(storage.bytes) + " bytes of it"; };
   if (index == ZipArchive::kNone) {
     // An empty storage needs no record; old writers leave it out.
     if (storage.bytes == 0) {
       storage.place = StoragePlace::kMemory;
       return {};
     }
-    return Status(Code::kBadRecord, "record '" + name +
-                                        "' is not in the archive but a tensor needs " +
-                                        std::to_string(storage.bytes) + " bytes of it")
+    if (checkpoint.salvaged_) {
+      return Status(Code::kTruncated, "record '" + name +
+                                          "' is not in what is left of the archive but a tensor "
+                                          "needs " +
+                                          needs())
+          .in(name);
+    }
+    return Status(Code::kBadRecord,
+                  "record '" + name + "' is not in the archive but a tensor needs " + needs())
         .in(name);
   }
   const Record& row = archive.records()[index];
@@ -47,6 +82,7 @@ Status place(const ZipArchive& archive, Storage& storage) {
                                         std::to_string(storage.bytes))
         .in(row.name);
   }
+  TRY(check_whole(checkpoint, index));
   storage.place = StoragePlace::kRecord;
   storage.record = index;
   if ((row.flags & 1) != 0 || (row.method != 0 && row.method != 8)) {
@@ -61,13 +97,12 @@ Status place(const ZipArchive& archive, Storage& storage) {
   return {};
 }
 
-}  // namespace
-
 Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
   const ZipArchive& archive = *checkpoint_.archive_;
   const uint32_t index = archive.find(name);
   if (index == ZipArchive::kNone) return std::optional<ByteSpan>();
   const Record& row = archive.records()[index];
+  TRY(check_whole(checkpoint_, index));
   if (row.method == 8) {
     for (const InflatedRecord& ready : inflated_) {
       if (ready.name != row.name) continue;
@@ -77,6 +112,10 @@ Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
                                             " bytes but the archive says " +
                                             std::to_string(row.size))
             .in(row.name);
+      }
+      if (checkpoint_.salvaged_ && row.crc != 0) {
+        const uint32_t crc = crc32(0, ready.bytes);
+        if (crc != row.crc) return crc_mismatch(row, crc);
       }
       checkpoint_.kept_.emplace_back(as_text(ready.bytes));
       return std::optional<ByteSpan>(as_bytes(checkpoint_.kept_.back()));
@@ -100,12 +139,20 @@ Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
   return std::optional<ByteSpan>(bytes);
 }
 
+Result<std::optional<ByteSpan>> ZipReader::small_record(std::string_view name) {
+  auto found = record(name);
+  if (found.ok() || !checkpoint_.salvaged_) return found;
+  const Code code = found.status().code();
+  if (code != Code::kTruncated && code != Code::kChecksumMismatch) return found;
+  return std::optional<ByteSpan>();
+}
+
 // Only a number in range is accepted; torch requires the record, but files without it hold nothing
 // else that differs.
 Status ZipReader::read_version() {
-  TRY_ASSIGN(auto version, record(".data/version"));
+  TRY_ASSIGN(auto version, small_record(".data/version"));
   if (!version) {
-    TRY_ASSIGN(version, record("version"));
+    TRY_ASSIGN(version, small_record("version"));
   }
   if (!version) return {};
   std::string_view text = as_text(*version);
@@ -126,7 +173,7 @@ Status ZipReader::read_version() {
 }
 
 Status ZipReader::read_byte_order() {
-  TRY_ASSIGN(auto order, record("byteorder"));
+  TRY_ASSIGN(auto order, small_record("byteorder"));
   if (!order) return {};
   const std::string_view text = as_text(*order);
   if (text != "little" && text != "big") {
@@ -149,20 +196,31 @@ Status ZipReader::missing_pickle() {
   }
   if (archive.records().empty())
     return Status(Code::kNotACheckpoint, "the file is an empty zip archive");
-  bool has_storages = false;
-  for (const Record& row : archive.records())
+  bool has_storages = false, only_labels = true;
+  for (const Record& row : archive.records()) {
     has_storages |= row.name.find("/data/") != std::string_view::npos;
+    const auto name = archive.name_in_root(row);
+    only_labels &= name && std::find(std::begin(kLabels), std::end(kLabels), *name) !=
+                               std::end(kLabels);
+  }
   std::string message = "the archive has no data.pkl among its " +
                         std::to_string(archive.records().size()) + " records";
-  message += has_storages
-                 ? ": it looks like a save that was aborted"
-                 : ", the first of which is '" + std::string(archive.records()[0].name) + "'";
-  return Status(Code::kNotACheckpoint, std::move(message)).in("data.pkl");
+  if (only_labels) {
+    message += " and no storages: it is what an aborted torch.save leaves behind";
+  } else if (has_storages) {
+    message += checkpoint_.salvaged_ ? ": without it nobody knows what the storages in it are"
+                                     : ": it looks like a save that was aborted";
+  } else {
+    message += ", the first of which is '" + std::string(archive.records()[0].name) + "'";
+  }
+  const Code code = checkpoint_.salvaged_ ? Code::kTruncated : Code::kNotACheckpoint;
+  return Status(code, std::move(message)).in("data.pkl");
 }
 
 // A frozen TorchScript module has its weights in constants.pkl, which is not read: say so.
 Status ZipReader::note_constants() {
-  TRY_ASSIGN(const auto pickle, record("constants.pkl"));
+  TRY_ASSIGN(const auto pickle, small_record("constants.pkl"));
+  if (!pickle) return {};
   Pool pool;
   auto decoded = decode_pickle(*pickle, pool, {options_.limits, 0, options_.cancelled});
   if (!decoded.ok()) return std::move(decoded).status().in("constants.pkl");
@@ -185,8 +243,28 @@ std::string ZipReader::era() {
   return "1.4 to 2.0";
 }
 
+// The directory, or, where that is missing or wrong and the caller wants it, the local headers.
+Status ZipReader::read_archive() {
+  auto archive = ZipArchive::read(*checkpoint_.source_, options_.limits);
+  if (archive.ok()) {
+    checkpoint_.archive_ = std::move(archive).value();
+    return {};
+  }
+  const Code code = archive.status().code();
+  if (!options_.salvage || (code != Code::kTruncated && code != Code::kBadArchive))
+    return std::move(archive).status();
+  auto salvaged =
+      ZipArchive::salvage(*checkpoint_.source_, options_.limits, options_.cancelled);
+  if (!salvaged.ok()) return std::move(salvaged).status();
+  // Nothing was found: the first failure says more.
+  if (salvaged->records().empty()) return std::move(archive).status();
+  checkpoint_.archive_ = std::move(salvaged).value();
+  checkpoint_.salvaged_ = true;
+  return {};
+}
+
 Status ZipReader::read() {
-  TRY_ASSIGN(checkpoint_.archive_, ZipArchive::read(*checkpoint_.source_, options_.limits));
+  TRY(read_archive());
   const uint32_t index = checkpoint_.archive_->find("data.pkl");
   if (index == ZipArchive::kNone) return missing_pickle();
   checkpoint_.format_ = checkpoint_.archive_->find("constants.pkl") == ZipArchive::kNone
@@ -210,9 +288,17 @@ Status ZipReader::read() {
     if (failure.code == Code::kTruncated) failure.code = Code::kBadPickle;
     return std::move(decoded).status().in(row.name);
   }
+  if (checkpoint_.salvaged_) {
+    // constants.pkl stands near the end, and may be lost.
+    for (const GlobalName& global : checkpoint_.pool_->globals) {
+      if (global.module == "__torch__" || global.module.starts_with("__torch__."))
+        checkpoint_.format_ = Format::kTorchScript;
+    }
+    checkpoint_.era_ = era();
+  }
   if (checkpoint_.format_ == Format::kTorchScript) TRY(note_constants());
   auto ids = std::make_unique<StorageIds>(
-      [&archive = *checkpoint_.archive_](Storage& storage) { return place(archive, storage); },
+      [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, storage); },
       checkpoint_.big_endian_);
   return checkpoint_.finish(options_, decoded->root, std::move(ids));
 }

@@ -17,6 +17,12 @@ class ZipReader {
  private:
   // The bytes of a small record by its name inside the root; nothing when it is not there.
   Result<std::optional<ByteSpan>> record(std::string_view name);
+  // The same where a salvaged archive can do without: nothing for a record that is not whole.
+  Result<std::optional<ByteSpan>> small_record(std::string_view name);
+  Status read_archive();
+  // Static, because storages are placed as long as the checkpoint lives.
+  static Status check_whole(Checkpoint& checkpoint, uint32_t index);
+  static Status place(Checkpoint& checkpoint, Storage& storage);
   Status read_version();
   Status read_byte_order();
   Status missing_pickle();

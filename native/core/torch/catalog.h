@@ -131,6 +131,7 @@ struct Catalog {
   std::vector<NdArray> arrays;
   std::vector<std::pair<double, double>> complexes;
   std::vector<std::string_view> devices;  // few, each once
+  std::map<uint32_t, std::string> lost;   // storages whose bytes a damaged file lost, and why
 
   uint32_t device(std::string_view name);
   const int64_t* sizes(const Tensor& tensor) const { return dims.data() + tensor.dims; }

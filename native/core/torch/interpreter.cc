@@ -60,6 +60,10 @@ Status Interpreter::resolve(NodeId id) {
   if (node.tag != Tag::kCall && node.tag != Tag::kPersistent) return {};
   if (static_cast<Meaning>(node.aux) == Meaning::kBusy)
     return wrong("a tensor is made from itself");
+  if (static_cast<Meaning>(node.aux) == Meaning::kSkipped) {
+    const auto known = failures_.find(id);
+    return known == failures_.end() ? Status() : Status(known->second);
+  }
   if (static_cast<Meaning>(node.aux) != Meaning::kUnknown) return {};
   if (depth_ == kMaxDepth)
     return wrong("calls are nested deeper than " + std::to_string(kMaxDepth) + " levels");
@@ -86,6 +90,7 @@ Status Interpreter::resolve(NodeId id) {
   if ((after.tag == Tag::kCall || after.tag == Tag::kPersistent) &&
       static_cast<Meaning>(after.aux) == Meaning::kBusy) {
     set_meaning(after, status.ok() ? Meaning::kObject : Meaning::kSkipped);
+    if (!status.ok()) failures_.emplace(id, status.failure());
   }
   return status;
 }
@@ -140,6 +145,17 @@ Status Interpreter::resolve_call(NodeId id) {
   }
 }
 
+bool Interpreter::may_skip(Code code) const {
+  if (code_name(code).starts_with("UNSUPPORTED_")) return true;
+  return skips_lost_ && (code == Code::kTruncated || code == Code::kChecksumMismatch);
+}
+
+Status Interpreter::lost(uint32_t storage) const {
+  const auto known = catalog_.lost.find(storage);
+  if (known == catalog_.lost.end()) return {};
+  return Status(Code::kTruncated, known->second);
+}
+
 Status Interpreter::charge(uint64_t amount) {
   if (amount <= allowance_ - spent_) {
     spent_ += amount;
@@ -171,6 +187,7 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
   tensor.ndim = static_cast<uint32_t>(sizes.size());
   if (geometry.contiguous) tensor.flags |= kContiguous;
   if (tensor.storage != kNoIndex) {
+    TRY(lost(tensor.storage));
     Storage& storage = catalog_.storages[tensor.storage];
     tensor.device = storage.device;
     if (storage.place == StoragePlace::kNowhere) tensor.flags |= kMeta;

@@ -53,6 +53,12 @@ class PersistentIds {
   virtual Result<Persistent> resolve(Interpreter& interpreter, NodeId id) = 0;
 };
 
+// Persistent ids have no meaning in a plain pickle, and there are none without a pickle.
+class NoPersistentIds final : public PersistentIds {
+ public:
+  Result<Persistent> resolve(Interpreter&, NodeId) override { return Persistent{}; }
+};
+
 class Interpreter {
  public:
   // Reads the legacy stream inside `bytes` that torch.storage._load_from_bytes is given.
@@ -87,6 +93,13 @@ class Interpreter {
   // Adds a strided tensor after checking its geometry against the storage.
   Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes,
                               std::span<const int64_t> strides);
+
+  // Tensors whose bytes the file has lost are skipped from here on, instead of failing the walk.
+  void skip_what_is_lost() { skips_lost_ = true; }
+  // Whether a tensor that fails with this code is skipped.
+  bool may_skip(Code code) const;
+  // Why the storage's bytes are lost, if they are.
+  Status lost(uint32_t storage) const;
 
   void set_nested_loader(NestedLoader loader) { load_nested_ = std::move(loader); }
 
@@ -187,6 +200,8 @@ class Interpreter {
   const uint64_t allowance_;
   NestedLoader load_nested_;
   uint32_t depth_ = 0;
+  bool skips_lost_ = false;
+  std::map<NodeId, Failure> failures_;  // of nodes with Meaning::kSkipped
 };
 
 template <typename Visit>

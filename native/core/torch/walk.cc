@@ -51,6 +51,7 @@ class Walker {
   Status leave();
   Status check_room() const;
   Status emit(uint32_t tensor);
+  Status skip(const Failure& failure);
   uint32_t bare_storage(uint32_t storage);
 
   void expand(NodeId node);
@@ -107,6 +108,13 @@ Status Walker::check_room() const {
   if (bytes > limits.name_bytes) {
     return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes, bytes);
   }
+  return {};
+}
+
+Status Walker::skip(const Failure& failure) {
+  TRY(check_room());
+  skipped_bytes_ += path_.size() + failure.message.size();
+  skipped_.push_back({path_, failure.code, failure.message});
   return {};
 }
 
@@ -345,21 +353,16 @@ Status Walker::visit(NodeId node, size_t path) {
   node = pool_.target(node);
   if (!status.ok()) {
     Failure& failure = status.failure();
-    const std::string_view code = code_name(failure.code);
-    if (!code.starts_with("UNSUPPORTED_")) {
-      failure.message = "tensor '" + path_ + "': " + failure.message;
-      return status;
-    }
-    TRY(check_room());
-    skipped_bytes_ += path_.size() + failure.message.size();
-    skipped_.push_back({path_, failure.code, failure.message});
-    return {};
+    if (interpreter_.may_skip(failure.code)) return skip(failure);
+    failure.message = "tensor '" + path_ + "': " + failure.message;
+    return status;
   }
   const Node& value = pool_[node];
   if (is_leaf(value.tag)) return {};
   if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor)
     TRY(emit(value.a));
   if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kStorage) {
+    if (const Status lost = interpreter_.lost(value.a); !lost.ok()) return skip(lost.failure());
     if (const uint32_t tensor = bare_storage(value.a); tensor != kNoIndex) TRY(emit(tensor));
     return {};
   }
