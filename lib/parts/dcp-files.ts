@@ -6,7 +6,7 @@ import { errorFrom, FormatError, StateError } from '../errors'
 import type { FileContent } from '../file-content'
 import type { Request } from '../request'
 import { Budget } from './budget'
-import type { Place } from './dcp-metadata'
+import type { Place } from './dcp-table'
 
 /** One file, opened when an item of it is first asked for. */
 export class ItemFile implements Part {

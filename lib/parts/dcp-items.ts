@@ -1,6 +1,5 @@
 /** The tensors and objects of a distributed checkpoint: made of the chunks, decoded, when asked for. */
 import { join } from 'node:path'
-import { types } from 'node:util'
 import { binding } from '../binding'
 import type { Skipped } from '../content'
 import { type CheckpointError, FormatError, isCheckpointError } from '../errors'
@@ -8,8 +7,9 @@ import type { FileContent } from '../file-content'
 import { MadeSession } from '../made'
 import type { Request } from '../request'
 import type { Tensor } from '../tensor'
-import type { Chunk, Place, Table, TensorItem } from './dcp-metadata'
 import { ItemFile } from './dcp-files'
+import type { Chunk, Place, Table, TensorItem } from './dcp-table'
+import type { Box } from './dcp-tiling'
 
 export class Items {
   readonly files: ReadonlyMap<string, ItemFile>
@@ -122,20 +122,30 @@ export class Items {
   #place(name: string, item: TensorItem, chunk: Chunk, target: ArrayBuffer): void {
     const { file, content, tensor } = this.#chunk(name, item, chunk)
     try {
-      const { buffer, byteOffset } = tensor.data
-      binding.place(
-        types.isSharedArrayBuffer(buffer) ? new Uint8Array(buffer) : (buffer as ArrayBuffer),
-        byteOffset,
-        item.dtype.index,
-        Float64Array.from(chunk.sizes),
-        Float64Array.from(chunk.offsets),
-        Float64Array.from(item.shape),
-        target,
-      )
+      place(tensor, chunk, item, target)
     } finally {
       file.release(content)
     }
   }
+}
+
+/** Copies a chunk to its place among the elements of the whole tensor. */
+export function place(
+  chunk: Tensor,
+  { sizes, offsets }: Box,
+  { dtype, shape }: Pick<TensorItem, 'dtype' | 'shape'>,
+  target: ArrayBuffer,
+): void {
+  const { buffer, byteOffset } = chunk.data
+  binding.place(
+    buffer as ArrayBuffer,
+    byteOffset,
+    dtype.index,
+    Float64Array.from(sizes),
+    Float64Array.from(offsets),
+    Float64Array.from(shape),
+    target,
+  )
 }
 
 /** @throws `error` unless it is about the checkpoint */

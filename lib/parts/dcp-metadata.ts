@@ -7,53 +7,9 @@ import { DTYPES, type DTypeInfo } from '../dtype'
 import { type CheckpointError, FormatError, isCheckpointError, UnsupportedError } from '../errors'
 import { PyObject } from '../python'
 import type { Budget } from './budget'
-import { type Box, cornersOf, count, fault } from './dcp-tiling'
+import type { Chunk, Item, Path, Place, Table, TensorItem } from './dcp-table'
+import { cornersOf, count, fault } from './dcp-tiling'
 import { isInside } from './index-file'
-
-/** Bytes [offset, offset + length) of a file of the directory. */
-export interface Place {
-  readonly file: string
-  readonly offset: number
-  readonly length: number
-}
-
-export interface Chunk extends Box {
-  readonly place: Place
-}
-
-export interface TensorItem {
-  readonly kind: 'tensor'
-  readonly dtype: DTypeInfo
-  readonly shape: readonly number[]
-  readonly requiresGrad: boolean
-  /** Those that have elements: together all of the tensor, unless there is an error. */
-  readonly chunks: readonly Chunk[]
-  readonly error?: CheckpointError
-}
-
-/** Any object, as torch.save writes it. */
-export interface BytesItem {
-  readonly kind: 'bytes'
-  readonly place: Place
-}
-
-/** An item of which not even the kind, dtype or shape is known. */
-export interface BrokenItem {
-  readonly kind: 'broken'
-  readonly error: CheckpointError
-}
-
-export type Item = TensorItem | BytesItem | BrokenItem
-
-/** Keys and list indices that lead to a value. */
-export type Path = readonly (string | number)[]
-
-export interface Table {
-  /** By flattened name, in the order of the file. */
-  readonly items: ReadonlyMap<string, Item>
-  /** Where items lie in the saved value; nothing where the planner did not flatten it. */
-  readonly paths: ReadonlyMap<string, Path> | undefined
-}
 
 /** torch refuses tensors of more dimensions in most places. */
 const MOST_DIMENSIONS = 64
@@ -195,7 +151,9 @@ class Reader {
     const at = offsets === null || offsets.length === 0 ? '' : ` at [${offsets.join(', ')}]`
     if (info === undefined) throw this.#bad(`no file is named for '${name}'${at}`)
     const fields = this.#fields(info, '_StorageInfo', `the place of '${name}'`)
-    const [file, offset, length] = ['relative_path', 'offset', 'length'].map((key) => fields.get(key))
+    const [file, offset, length] = ['relative_path', 'offset', 'length'].map((key) =>
+      fields.get(key),
+    )
     if (typeof file !== 'string' || file === '' || !isInside(file)) {
       throw this.#bad(`'${name}' is said to be in '${shown(file)}', outside the directory`)
     }

@@ -9,13 +9,18 @@ import type { FileContent } from '../file-content'
 import type { Request } from '../request'
 import { Budget } from './budget'
 import { DcpContent, type DcpSource } from './dcp'
-import { type Item, type Path, type Table, tableOf } from './dcp-metadata'
+import { tableOf } from './dcp-metadata'
+import { DcpSafetensors } from './dcp-safetensors'
+import type { Item, Path, Table } from './dcp-table'
 import { type Folder, readFolder } from './folder'
 import type { Plan } from './plan'
 
 /** The index that torch writes, and what a save without collectives leaves for each rank. */
 const INDEX = '.metadata'
 const RANK_INDEX = /^__(\d+)\.metadata$/
+
+/** The files of HuggingFaceStorageWriter when each rank saves its share (_hf_utils.py, v2.13). */
+const SAFETENSORS = /^shard-\d{5,}-model-\d{5,}-of-\d{5,}\.safetensors$/
 
 /**
  * @throws {@link FormatError} `BAD_INDEX` where the index is missing or wrong
@@ -41,6 +46,13 @@ export function planOfDcp(folder: Folder, request: Request): Plan | undefined {
   if (shard !== undefined) {
     const message = `the directory has '${shard}' but no '${INDEX}': saving was not finished`
     throw new FormatError('BAD_INDEX', message, { path })
+  }
+  const shards = [...files].filter((name) => SAFETENSORS.test(name))
+  if (shards.length > 0) {
+    return {
+      files: shards.map((name) => join(path, name)),
+      build: (opened) => new DcpSafetensors(path, opened, request),
+    }
   }
   return planOfIterations(folder, request) ?? planOfRanks(folder)
 }

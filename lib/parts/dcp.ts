@@ -5,15 +5,16 @@
  */
 import type { Format, Skipped } from '../content'
 import { isCheckpointError } from '../errors'
-import { FileContent } from '../file-content'
+import type { FileContent } from '../file-content'
 import { NamedTensors } from '../named-tensors'
 import type { Request } from '../request'
 import type { Tensor } from '../tensor'
 import { joined } from '../tensor-map'
 import type { Budget } from './budget'
 import { Items, skip } from './dcp-items'
-import type { Path, Table } from './dcp-metadata'
 import { Nest, weightsIn } from './dcp-nest'
+import { type Origin, Origins } from './dcp-origins'
+import type { Path, Table } from './dcp-table'
 import { branch, SeveralFiles, type SizedPart } from './several'
 
 /** What the plan found out. */
@@ -30,17 +31,14 @@ export interface DcpSource {
   readonly isWeight?: ((name: string) => boolean) | undefined
 }
 
-/** Where a tensor comes from: an item, or the content of an object or of a file beside. */
-type Place = { readonly item: string } | { readonly content: FileContent; readonly inner: string }
-
 export class DcpContent extends SeveralFiles {
   readonly format: Format = 'dcp'
   readonly era: string
   readonly parts: readonly SizedPart[]
-  readonly tensors: NamedTensors<Place>
+  readonly tensors: NamedTensors<Origin>
   readonly #source: DcpSource
   readonly #items: Items
-  readonly #places: Places
+  readonly #origins: Origins
   readonly #stateDicts = new Map<string | undefined, ReadonlyMap<string, Tensor>>()
   #faults: readonly Skipped[] | undefined
   #skipped: readonly Skipped[] | undefined
@@ -53,13 +51,16 @@ export class DcpContent extends SeveralFiles {
     this.#source = source
     this.#items = new Items(source.folder, source.table, request)
     this.parts = [...source.parts, ...this.#items.files.values()]
-    this.#places = new Places(source, (name) => this.#object(name))
-    this.tensors = new NamedTensors<Place>(() => this.#places, (name, place) => {
-      if (!('item' in place)) return place.content.tensors.get(place.inner)!
-      const item = source.table.items.get(place.item)!
-      if (item.kind !== 'tensor') throw new Error(`'${name}' is no tensor`)
-      return this.#items.tensor(name, item)
-    })
+    this.#origins = new Origins(source.table, source.beside, (name) => this.#object(name))
+    this.tensors = new NamedTensors<Origin>(
+      () => this.#origins,
+      (name, place) => {
+        if (!('item' in place)) return place.content.tensors.get(place.inner)!
+        const item = source.table.items.get(place.item)!
+        if (item.kind !== 'tensor') throw new Error(`'${name}' is no tensor`)
+        return this.#items.tensor(name, item)
+      },
+    )
     if (request.parts === 'open') {
       // A file that is missing is a fault of its items.
       for (const file of this.#items.files.values()) if (exists(file)) file.open()
@@ -121,7 +122,10 @@ export class DcpContent extends SeveralFiles {
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
       const names = from === undefined ? this.#weights() : this.#branch(from)
-      found = new NamedTensors(() => names, (_, name) => this.tensors.get(name)!)
+      found = new NamedTensors(
+        () => names,
+        (_, name) => this.tensors.get(name)!,
+      )
       this.#stateDicts.set(from, found)
     }
     return found
@@ -139,14 +143,15 @@ export class DcpContent extends SeveralFiles {
     const top = weightsIn(
       nest,
       (name) => this.#source.table.items.get(name)!.kind === 'tensor',
-      (name) => this.#places.inside(name).length > 0,
+      (name) => this.#origins.inside(name).length > 0,
     )
     const { isWeight } = this.#source
     const isChosen = top !== nest.root || isWeight === undefined ? () => true : isWeight
     const weights = new Map<string, string>()
     for (const [below, item] of nest.leaves(top)) {
       if (!isChosen(item)) continue
-      for (const [inner, name] of this.#places.inside(item)) weights.set(joined(below, inner), name)
+      for (const [inner, name] of this.#origins.inside(item))
+        weights.set(joined(below, inner), name)
     }
     return weights
   }
@@ -161,7 +166,8 @@ export class DcpContent extends SeveralFiles {
       const { nest } = this.#nested
       const paths: [string, string][] = []
       for (const [path, item] of nest.leaves(nest.root)) {
-        for (const [inner, name] of this.#places.inside(item)) paths.push([joined(path, inner), name])
+        for (const [inner, name] of this.#origins.inside(item))
+          paths.push([joined(path, inner), name])
       }
       return branch(paths, from, this.path)
     }
@@ -189,94 +195,6 @@ export class DcpContent extends SeveralFiles {
     this.checkOpen()
     const object = this.#items.object(name, item.place)
     return isCheckpointError(object) ? undefined : object
-  }
-}
-
-/** Places by name. Those in objects are found out when a name is asked for that is no item's. */
-class Places implements ReadonlyMap<string, Place> {
-  readonly #source: DcpSource
-  readonly #object: (name: string) => FileContent | undefined
-  /** For each object the names of its tensors there, and here. */
-  readonly #inside = new Map<string, [string, string][]>()
-  #all: Map<string, Place> | undefined
-
-  constructor(source: DcpSource, object: (name: string) => FileContent | undefined) {
-    this.#source = source
-    this.#object = object
-  }
-
-  /** Names below an item, each with that among all tensors; the item itself if it is a tensor. */
-  inside(name: string): readonly (readonly [string, string])[] {
-    if (this.#isTensor(name)) return [['', name]]
-    this.#complete()
-    return this.#inside.get(name) ?? []
-  }
-
-  get(name: string): Place | undefined {
-    return this.#isTensor(name) ? { item: name } : this.#complete().get(name)
-  }
-
-  has(name: string): boolean {
-    return this.get(name) !== undefined
-  }
-
-  get size(): number {
-    return this.#complete().size
-  }
-
-  keys(): MapIterator<string> {
-    return this.#complete().keys()
-  }
-
-  values(): MapIterator<Place> {
-    return this.#complete().values()
-  }
-
-  entries(): MapIterator<[string, Place]> {
-    return this.#complete().entries()
-  }
-
-  [Symbol.iterator](): MapIterator<[string, Place]> {
-    return this.entries()
-  }
-
-  forEach(visit: (value: Place, key: string, map: ReadonlyMap<string, Place>) => void): void {
-    for (const [name, place] of this) visit(place, name, this)
-  }
-
-  #isTensor(name: string): boolean {
-    return this.#source.table.items.get(name)?.kind === 'tensor'
-  }
-
-  #complete(): Map<string, Place> {
-    if (this.#all !== undefined) return this.#all
-    const all = new Map<string, Place>()
-    const { table, beside } = this.#source
-    // Names can meet: the later ones get '#2', '#3', and those of items stay as they are.
-    const free = (name: string) => {
-      if (!all.has(name) && !this.#isTensor(name)) return name
-      for (let n = 2; ; ++n) {
-        const other = `${name}#${n}`
-        if (!all.has(other) && !this.#isTensor(other)) return other
-      }
-    }
-    for (const [name, item] of table.items) {
-      if (item.kind === 'tensor') all.set(name, { item: name })
-      const content = item.kind === 'bytes' ? this.#object(name) : undefined
-      if (content === undefined) continue
-      const names: [string, string][] = []
-      for (const inner of content.tensors.keys()) {
-        const full = free(joined(name, inner))
-        all.set(full, { content, inner })
-        names.push([inner, full])
-      }
-      if (names.length > 0) this.#inside.set(name, names)
-    }
-    for (const inner of beside?.tensors.keys() ?? []) {
-      all.set(free(inner), { content: beside!, inner })
-    }
-    this.#all = all
-    return all
   }
 }
 
