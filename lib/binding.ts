@@ -315,6 +315,16 @@ export interface Binding {
     flags: number,
     target: ArrayBuffer,
   ): void
+  /** Copies a row-major block of `sizes` to the region at `offsets` of a row-major `shape`. */
+  place(
+    source: ArrayBuffer | Uint8Array,
+    byteOffset: number,
+    dtype: number,
+    sizes: Float64Array,
+    offsets: Float64Array,
+    shape: Float64Array,
+    target: ArrayBuffer,
+  ): void
   /** Reverses the bytes of each unit in place. */
   swap(target: ArrayBuffer, unit: number): void
   /** Row-major elements to float32; complex dtypes and packed ones are not for it. */

@@ -21,11 +21,13 @@ export class FileContent implements Content {
   readonly parts: readonly Part[]
   readonly #session: FileSession
   readonly #tensors: TensorMap
+  readonly #prefix: string | undefined
   readonly #stateDicts = new Map<string | undefined, TensorMap>()
   #root: { value: unknown } | undefined
   #outline: { value: unknown } | undefined
 
-  constructor(session: FileSession, opened: Opened) {
+  /** @param prefix what the content is called in a checkpoint of several files */
+  constructor(session: FileSession, opened: Opened, prefix?: string) {
     this.format = opened.format as Format
     this.era = opened.era
     this.byteOrder = opened.byteOrder
@@ -40,7 +42,8 @@ export class FileContent implements Content {
       path === undefined ? [] : [Object.freeze({ path, isOpen: true } as const)],
     )
     this.#session = session
-    this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named })
+    this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named }, prefix)
+    this.#prefix = prefix
   }
 
   get path(): string | undefined {
@@ -67,7 +70,7 @@ export class FileContent implements Content {
         binding.stateDict(this.#session.handle, from),
       )
       if (tables !== undefined) this.#session.catalog.update(tables)
-      found = new TensorMap(this.#session, { names, named })
+      found = new TensorMap(this.#session, { names, named }, this.#prefix)
       this.#stateDicts.set(from, found)
     }
     return found

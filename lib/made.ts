@@ -23,6 +23,8 @@ export interface Recipe {
    * It is asked for once, when the elements are.
    */
   whole?: () => Tensor
+  /** Throws where the elements cannot be had, before memory for them is reserved. */
+  check?: () => void
   /** Else: writes all elements, in host order; `target` is zeroed. */
   fill?: (target: ArrayBuffer) => void
 }
@@ -137,7 +139,8 @@ class MadeStorages implements Storages {
     return shape.reduce((a, b) => a * b, BY_NAME.get(dtype)!.bytes)
   }
 
-  #make({ whole, fill }: Recipe, bytes: number): Span {
+  #make({ whole, check, fill }: Recipe, bytes: number): Span {
+    check?.()
     if (whole !== undefined) {
       const tensor = whole()
       const { buffer, byteOffset } = tensor.data

@@ -147,12 +147,22 @@ export class Request {
     return outcome.files === undefined ? undefined : (outcome as NativeIndex)
   }
 
-  /** Opens the checkpoint at bytes [offset, offset + length) of a file. */
-  openInside(file: SharedFile, path: string, offset: number, length: number): FileContent {
+  /**
+   * Opens the checkpoint at bytes [offset, offset + length) of a file.
+   *
+   * @param name what its content is called among everything in the file
+   */
+  openInside(
+    file: SharedFile,
+    path: string,
+    offset: number,
+    length: number,
+    name?: string,
+  ): FileContent {
     const attempt = this.#attempt(path)
     for (;;) {
       const outcome = binding.openSync(file, attempt.native, offset, length)
-      if (!outcome.failure) return attempt.content(outcome)
+      if (!outcome.failure) return attempt.content(outcome, name)
       const record = attempt.deflated(outcome.failure)
       attempt.inflated(record, readBytesSync(path, record))
     }
@@ -179,8 +189,8 @@ class Attempt {
     return typeof this.#source === 'string' ? this.#source : undefined
   }
 
-  content(opened: Opened): FileContent {
-    return new FileContent(new FileSession(opened, this.#source, this.#limits), opened)
+  content(opened: Opened, name?: string): FileContent {
+    return new FileContent(new FileSession(opened, this.#source, this.#limits), opened, name)
   }
 
   /** The record that a failure asks for; throws every failure that is about something else. */

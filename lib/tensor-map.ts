@@ -25,14 +25,19 @@ interface Index {
 export class TensorMap implements ReadonlyMap<string, Tensor> {
   readonly #session: Session
   readonly #packed: NamedRows
+  readonly #prefix: string
   readonly #tensors: (Tensor | undefined)[] = []
   #index: Index | undefined
   #firstNames: Map<number, string> | undefined
 
-  /** @internal */
-  constructor(session: Session, packed: NamedRows) {
+  /**
+   * @internal
+   * @param prefix what the file's own content is called in a checkpoint of several files
+   */
+  constructor(session: Session, packed: NamedRows, prefix = '') {
     this.#session = session
     this.#packed = packed
+    this.#prefix = prefix
   }
 
   get size(): number {
@@ -103,7 +108,8 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   #at(position: number, name: string): Tensor {
     let tensor = this.#tensors[position]
     if (tensor === undefined) {
-      tensor = new Tensor(this.#session, this.#indexed.rows[position]!, name)
+      const full = joined(this.#prefix, name)
+      tensor = new Tensor(this.#session, this.#indexed.rows[position]!, full)
       this.#tensors[position] = tensor
     }
     return tensor
@@ -113,6 +119,11 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
     this.#index ??= index(this.#packed)
     return this.#index
   }
+}
+
+/** The name of what is called `name` inside `prefix`. */
+export function joined(prefix: string, name: string): string {
+  return prefix === '' ? name : name === '' ? prefix : `${prefix}.${name}`
 }
 
 function index({ names, named }: NamedRows): Index {

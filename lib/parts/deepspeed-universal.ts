@@ -10,7 +10,7 @@ import type { Request } from '../request'
 import { Tensor, viewOf } from '../tensor'
 import { DeepSpeedContent, type Files } from './deepspeed-content'
 import { bad, flat, modelStates, numel, type Shapes } from './deepspeed-states'
-import { type Folder, readFolder } from './directory'
+import { type Folder, readFolder } from './folder'
 import { PartFile } from './part-file'
 import type { Plan } from './plan'
 

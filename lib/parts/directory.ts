@@ -1,38 +1,25 @@
 /** Which checkpoint a directory is. */
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { FormatError, StateError } from '../errors'
 import type { Request } from '../request'
+import { planOfDcp } from './dcp-plan'
 import { planOfDeepSpeed } from './deepspeed'
+import { type Folder, readFolder } from './folder'
 import { planOfIndex } from './index-file'
 import { joinedPlan } from './joined'
 import type { Plan } from './plan'
-
-/** What stands in a directory. */
-export interface Folder {
-  path: string
-  files: ReadonlySet<string>
-  folders: ReadonlySet<string>
-}
 
 type Recogniser = (folder: Folder, request: Request) => Plan | undefined
 
 /** The first one that knows the directory reads it. */
 const RECOGNISERS: readonly Recogniser[] = [
+  planOfDcp,
   planOfIndexIn,
   planOfShards,
   planOfKnown,
   planOfDeepSpeed,
   planOfSingle,
 ]
-
-export function readFolder(path: string): Folder {
-  const entries = readdirSync(path, { withFileTypes: true })
-  // What links point to is found out when it is opened.
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
-  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
-  return { path, files: new Set(files.sort()), folders: new Set(folders.sort()) }
-}
 
 /**
  * @throws {@link FormatError} `NOT_A_CHECKPOINT` for a directory that is none

@@ -22,6 +22,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["stateDict"] = Napi::Function::New(env, guarded<state_dict>, "stateDict");
   exports["close"] = Napi::Function::New(env, guarded<torchmap::addon::close>, "close");
   exports["gather"] = Napi::Function::New(env, guarded<gather>, "gather");
+  exports["place"] = Napi::Function::New(env, guarded<torchmap::addon::place>, "place");
   exports["swap"] = Napi::Function::New(env, guarded<swap_units>, "swap");
   exports["toFloat32"] = Napi::Function::New(env, guarded<to_float32>, "toFloat32");
   exports["dequantize"] = Napi::Function::New(env, guarded<dequantize>, "dequantize");

@@ -24,6 +24,7 @@ Napi::Value classify(const Napi::CallbackInfo& info);
 Napi::Value tables(const Napi::CallbackInfo& info);
 // kernels.cc
 Napi::Value gather(const Napi::CallbackInfo& info);
+Napi::Value place(const Napi::CallbackInfo& info);
 Napi::Value swap_units(const Napi::CallbackInfo& info);
 Napi::Value to_float32(const Napi::CallbackInfo& info);
 Napi::Value dequantize(const Napi::CallbackInfo& info);

@@ -4,6 +4,7 @@
 #include "addon/values.h"
 #include "core/kernels/convert.h"
 #include "core/kernels/gather.h"
+#include "core/kernels/place.h"
 #include "core/torch/catalog.h"
 #include "core/torch/geometry.h"
 
@@ -26,6 +27,26 @@ Napi::Value gather(const Napi::CallbackInfo& info) {
   const uint64_t flags = integer_of(info[5]);
   if ((flags & kConjugate) != 0) conjugate(target.data(), dtype, geometry->numel);
   if ((flags & kNegative) != 0) negate(target.data(), dtype, geometry->numel);
+  return env.Undefined();
+}
+
+Napi::Value place(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const uint32_t itemsize = torchmap::info(dtype_of(info[2])).bytes;
+  const std::vector<int64_t> sizes = integers_of(info[3]), offsets = integers_of(info[4]),
+                             shape = integers_of(info[5]);
+  if (!lies_inside(sizes, offsets, shape))
+    throw Napi::RangeError::New(env, "the block is not inside the shape");
+  const auto target = bytes_of(info[6]);
+  uint64_t block_bytes = itemsize, target_bytes = itemsize;
+  for (size_t d = 0; d < shape.size(); ++d) {
+    block_bytes = product_of(env, block_bytes, static_cast<uint64_t>(sizes[d]));
+    target_bytes = product_of(env, target_bytes, static_cast<uint64_t>(shape[d]));
+  }
+  if (target.size() != target_bytes)
+    throw Napi::RangeError::New(env, "the target has another size");
+  const std::byte* block = range_of(info[0], integer_of(info[1]), block_bytes);
+  torchmap::place(block, itemsize, sizes, offsets, shape, target.data());
   return env.Undefined();
 }
 

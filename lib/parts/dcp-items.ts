@@ -1,0 +1,155 @@
+/** The tensors and objects of a distributed checkpoint: made of the chunks, decoded, when asked for. */
+import { join } from 'node:path'
+import { binding } from '../binding'
+import type { Skipped } from '../content'
+import { type CheckpointError, FormatError, isCheckpointError } from '../errors'
+import type { FileContent } from '../file-content'
+import { MadeSession } from '../made'
+import type { Request } from '../request'
+import type { Tensor } from '../tensor'
+import { ItemFile } from './dcp-files'
+import type { Chunk, Place, Table, TensorItem } from './dcp-table'
+import type { Box } from './dcp-tiling'
+
+export class Items {
+  readonly files: ReadonlyMap<string, ItemFile>
+  readonly #table: Table
+  readonly #session: MadeSession
+  readonly #objects = new Map<string, FileContent | CheckpointError>()
+
+  constructor(folder: string, table: Table, request: Request) {
+    this.#table = table
+    this.#session = new MadeSession(folder, request.limits)
+    const names = new Set<string>()
+    for (const item of table.items.values()) {
+      if (item.kind === 'bytes') names.add(item.place.file)
+      else if (item.kind === 'tensor') for (const { place } of item.chunks) names.add(place.file)
+    }
+    this.files = new Map(
+      [...names].sort().map((name) => [name, new ItemFile(join(folder, name), request)]),
+    )
+  }
+
+  /** Items that cannot be given, as far as sizes of files tell. */
+  faults(): Skipped[] {
+    const skipped: Skipped[] = []
+    for (const [name, item] of this.#table.items) {
+      try {
+        if (item.kind === 'bytes') this.#check(item.place, name)
+        else if (item.error !== undefined) throw item.error
+        else if (item.kind === 'tensor') this.#checkChunks(name, item)
+      } catch (error) {
+        skipped.push(skip(name, error))
+      }
+    }
+    return skipped
+  }
+
+  tensor(name: string, item: TensorItem): Tensor {
+    const { dtype, shape, requiresGrad, chunks, error } = item
+    const recipe = { dtype: dtype.name, shape, requiresGrad, key: name }
+    const [first] = chunks
+    const whole = () => {
+      if (error !== undefined) throw error
+      return this.#chunk(name, item, first!).tensor
+    }
+    const row = this.#session.add(
+      error !== undefined || chunks.length === 1
+        ? { ...recipe, whole }
+        : {
+            ...recipe,
+            check: () => this.#checkChunks(name, item),
+            fill: (target) => {
+              for (const chunk of chunks) this.#place(name, item, chunk, target)
+            },
+          },
+    )
+    return this.#session.tensor(row, name)
+  }
+
+  /** The decoded object of an item, or why there is none. */
+  object(name: string, place: Place): FileContent | CheckpointError {
+    let found = this.#objects.get(name)
+    if (found === undefined) {
+      try {
+        found = this.#fileOf(place).item(place, name)
+      } catch (error) {
+        if (!isCheckpointError(error)) throw error
+        found = error
+      }
+      this.#objects.set(name, found)
+    }
+    return found
+  }
+
+  close(): void {
+    this.#session.close()
+    for (const file of this.files.values()) file.close()
+  }
+
+  #fileOf({ file }: Place): ItemFile {
+    return this.files.get(file)!
+  }
+
+  #check(place: Place, name: string): void {
+    this.#fileOf(place).check(place, name)
+  }
+
+  #checkChunks(name: string, { chunks }: TensorItem): void {
+    for (const { place } of chunks) this.#check(place, name)
+  }
+
+  /** The tensor in a file that a chunk is, as the index has it. */
+  #chunk(name: string, item: TensorItem, { place, sizes, offsets }: Chunk) {
+    const file = this.#fileOf(place)
+    const content = file.item(place, name)
+    const tensor = content.tensors.get('')
+    const found =
+      tensor === undefined
+        ? 'no tensor'
+        : `${tensor.layout} ${tensor.dtype}[${tensor.shape.join(', ')}]`
+    const wanted = `strided ${item.dtype.name}[${sizes.join(', ')}]`
+    if (tensor === undefined || found !== wanted) {
+      file.release(content)
+      const message =
+        `the chunk of '${name}' at [${offsets.join(', ')}] is ${found} ` +
+        `where the index has ${wanted}`
+      throw new FormatError('BAD_TENSOR', message, { path: file.path, offset: place.offset })
+    }
+    return { file, content, tensor }
+  }
+
+  #place(name: string, item: TensorItem, chunk: Chunk, target: ArrayBuffer): void {
+    const { file, content, tensor } = this.#chunk(name, item, chunk)
+    try {
+      place(tensor, chunk, item, target)
+    } finally {
+      file.release(content)
+    }
+  }
+}
+
+/** Copies a chunk to its place among the elements of the whole tensor. */
+export function place(
+  chunk: Tensor,
+  { sizes, offsets }: Box,
+  { dtype, shape }: Pick<TensorItem, 'dtype' | 'shape'>,
+  target: ArrayBuffer,
+): void {
+  const { buffer, byteOffset } = chunk.data
+  binding.place(
+    buffer as ArrayBuffer,
+    byteOffset,
+    dtype.index,
+    Float64Array.from(sizes),
+    Float64Array.from(offsets),
+    Float64Array.from(shape),
+    target,
+  )
+}
+
+/** @throws `error` unless it is about the checkpoint */
+export function skip(name: string, error: unknown): Skipped {
+  if (!isCheckpointError(error)) throw error
+  return Object.freeze({ name, code: error.code, message: error.message })
+}
