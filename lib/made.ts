@@ -23,7 +23,7 @@ export interface Recipe {
    * It is asked for once, when the elements are.
    */
   whole?: () => Tensor
-  /** Throws where the elements cannot be had, before memory for them is reserved. */
+  /** Throws where the elements cannot be had; called before memory for them is reserved. */
   check?: () => void
   /** Else: writes all elements, in host order; `target` is zeroed. */
   fill?: (target: ArrayBuffer) => void
@@ -109,6 +109,7 @@ class MadeStorages implements Storages {
 
   span(index: number, start: number, end: number): Span {
     this.#session.checkOpen()
+    this.#recipes[index]!.check?.()
     // A range of a whole tensor that is too long for one buffer would need a window of its own.
     checkBufferLength(this.#bytes(index), this.#session.path)
     let all = this.#spans.get(index)
@@ -121,8 +122,9 @@ class MadeStorages implements Storages {
 
   copy(index: number, start: number, end: number): ArrayBuffer {
     this.#session.checkOpen()
+    const { whole, check } = this.#recipes[index]!
+    check?.()
     checkBufferLength(end - start, this.#session.path)
-    const { whole } = this.#recipes[index]!
     if (whole !== undefined && this.isLong(index)) {
       return new Uint8Array(whole().bytes(start, end)).buffer
     }
@@ -139,8 +141,7 @@ class MadeStorages implements Storages {
     return shape.reduce((a, b) => a * b, BY_NAME.get(dtype)!.bytes)
   }
 
-  #make({ whole, check, fill }: Recipe, bytes: number): Span {
-    check?.()
+  #make({ whole, fill }: Recipe, bytes: number): Span {
     if (whole !== undefined) {
       const tensor = whole()
       const { buffer, byteOffset } = tensor.data

@@ -49,16 +49,16 @@ export class Items {
     const { dtype, shape, requiresGrad, chunks, error } = item
     const recipe = { dtype: dtype.name, shape, requiresGrad, key: name }
     const [first] = chunks
-    const whole = () => {
+    const check = () => {
       if (error !== undefined) throw error
-      return this.#chunk(name, item, first!).tensor
+      this.#checkChunks(name, item)
     }
     const row = this.#session.add(
-      error !== undefined || chunks.length === 1
-        ? { ...recipe, whole }
+      chunks.length === 1
+        ? { ...recipe, check, whole: () => this.#chunk(name, item, first!).tensor }
         : {
             ...recipe,
-            check: () => this.#checkChunks(name, item),
+            check,
             fill: (target) => {
               for (const chunk of chunks) this.#place(name, item, chunk, target)
             },

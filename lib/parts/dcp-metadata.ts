@@ -112,6 +112,7 @@ class Reader {
   #chunks(name: string, { shape, dtype }: Pick<TensorItem, 'shape' | 'dtype'>, list: unknown) {
     if (!Array.isArray(list)) throw this.#bad(`tensor '${name}' has no list of chunks`)
     const chunks: Chunk[] = []
+    const taken = new Set<string>()
     for (const entry of list) {
       this.#budget.charge(shape.length + 1)
       const what = `a chunk of tensor '${name}'`
@@ -132,6 +133,10 @@ class Reader {
       const bytes = count(sizes) * dtype.bytes
       if (bytes > place.length) {
         throw this.#bad(`${what} needs ${bytes} bytes but has ${place.length} in '${place.file}'`)
+      }
+      if (taken.size === taken.add(offsets.join()).size) {
+        const twice = `its chunks overlap: two of them are at [${offsets.join(', ')}]`
+        throw this.#bad(`tensor '${name}' is not whole: ${twice}`)
       }
       chunks.push({ offsets, sizes, place })
     }
@@ -154,6 +159,7 @@ class Reader {
     const [file, offset, length] = ['relative_path', 'offset', 'length'].map((key) =>
       fields.get(key),
     )
+    if (typeof file === 'string') this.#budget.charge(file.length)
     if (typeof file !== 'string' || file === '' || !isInside(file)) {
       throw this.#bad(`'${name}' is said to be in '${shown(file)}', outside the directory`)
     }

@@ -34,12 +34,12 @@ export class Nest<Leaf> {
     for (const [i, key] of path.entries()) {
       const isLast = i === path.length - 1
       const found = this.#get(container, key)
-      if (isLast) return !this.#own.has(found) && this.#set(container, key, leaf)
-      if (this.#own.has(found)) {
+      if (!isLast && this.#own.has(found)) {
         container = found
         continue
       }
       if (found !== undefined && found !== null) return false
+      if (isLast) return this.#set(container, key, leaf)
       const made = typeof path[i + 1] === 'string' ? new Map() : []
       if (!this.#set(container, key, made)) return false
       this.#own.add(made)

@@ -86,13 +86,15 @@ export class DcpSafetensors extends SeveralFiles {
   #add(name: string, item: Whole): number {
     const { dtype, shape, chunks, error } = item
     const recipe = { dtype: dtype.name, shape, key: name }
-    const whole = () => {
+    const check = () => {
       if (error !== undefined) throw error
-      return chunks[0]!.tensor
     }
-    if (error !== undefined || chunks.length === 1) return this.#session.add({ ...recipe, whole })
+    if (error === undefined && chunks.length === 1) {
+      return this.#session.add({ ...recipe, whole: () => chunks[0]!.tensor })
+    }
     return this.#session.add({
       ...recipe,
+      check,
       fill: (target) => {
         for (const chunk of chunks) place(chunk.tensor, chunk, item, target)
       },
