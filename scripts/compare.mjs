@@ -30,12 +30,16 @@ function compare(file, what, found, rows) {
 let failed = false
 for (const folder of process.argv.slice(2)) {
   const { torch, files } = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'))
-  for (const { file, tensors, constants, state_dict, parameters } of files) {
+  for (const { file, tensors, constants, state_dict, own_state_dict, parameters } of files) {
     const checkpoint = openSync(join(folder, file))
     const all = Object.entries({ ...tensors, ...constants })
     const results = [compare(file, 'tensors', checkpoint.tensors, all)]
     if (state_dict !== null) {
       const rows = Object.entries(state_dict).map(([name, source]) => [name, tensors[source]])
+      results.push(compare(file, 'stateDict', checkpoint.stateDict(), rows))
+    }
+    if (own_state_dict !== undefined) {
+      const rows = Object.entries(own_state_dict)
       results.push(compare(file, 'stateDict', checkpoint.stateDict(), rows))
     }
     if (parameters !== undefined) {

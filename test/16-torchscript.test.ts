@@ -43,6 +43,9 @@ describe.each(TORCHES)('the six nets of %s', (set) => {
 
   // torch's own state_dict() of the script module has the buffers that are not saved otherwise.
   const more: Record<string, string[]> = { 'net-transformer': ['scale'] }
+  // What the code of quantised modules makes for their state dict is in that of the module only; the
+  // rows of the goldens say what it is (own_state_dict).
+  const isMade = (name: string) => /^fc\d\./.test(name)
 
   test.each(nets)('%s: the same weights from the whole module, scripted and traced', (net) => {
     const files = rows.filter(({ file }) => file.replace(/-[a-z]+\.pt$/, '') === net)
@@ -51,6 +54,10 @@ describe.each(TORCHES)('the six nets of %s', (set) => {
       const weights = new Map(
         [...checkpoint.stateDict()].map(([name, t]) => [name, [...t.bytes()]]),
       )
+      if (net === 'net-quantized' && format === 'zip') {
+        expect([...weights.keys()].filter(isMade)).toHaveLength(8)
+        for (const name of weights.keys()) if (isMade(name)) weights.delete(name)
+      }
       if (format === 'torchscript') for (const name of more[net] ?? []) weights.delete(name)
       return weights
     })

@@ -19,6 +19,13 @@ function compare(path: string, row: GoldenRow, mmap: boolean): string[] {
     const names = found.map(([name]) => name)
     comparison.expect('parameters', names.sort(), row.parameters.sort())
   }
+  if (row.own_state_dict !== undefined) {
+    const found = checkpoint.stateDict()
+    comparison.expect('own state dict', [...found.keys()], Object.keys(row.own_state_dict))
+    for (const [name, tensor] of Object.entries(row.own_state_dict)) {
+      comparison.tensor(name, found.get(name), tensor)
+    }
+  }
   if (row.state_dict !== null) comparison.stateDict(checkpoint, row.state_dict)
   if (row.root !== undefined) {
     const wanted = simplify(row.root, (name) => identity(checkpoint.tensors.get(name) as Tensor))

@@ -45,6 +45,7 @@ export interface GoldenRow {
   parameters?: string[]
   skipped?: Record<string, string>
   constants?: Record<string, TensorRow>
+  own_state_dict?: Record<string, TensorRow>
   root?: unknown
   error?: string
   message?: string

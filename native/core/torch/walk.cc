@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "core/hash.h"
+#include "core/torch/quantized_module.h"
 
 namespace torchmap {
 namespace {
@@ -59,6 +60,7 @@ class Walker {
   void expand_unknown_script(NodeId node);
   void expand_states(NodeId node);
   bool expand_module(NodeId node);
+  bool add_own(NodeId node);
   void add_entries(NodeId dict);
   void add_entry(NodeId key, NodeId value);
   void add_items(const Items& items);
@@ -199,8 +201,17 @@ bool Walker::expand_module(NodeId node) {
     }
     children_.truncate(kept);
   }
+  if (mode_ == WalkMode::kStateDict) add_own(node);
   add_entries(module->modules);
   return true;
+}
+
+// What a module of torch's own puts into its state dict by code; whether there is any.
+bool Walker::add_own(NodeId node) {
+  const std::vector<StateEntry> entries = quantized_entries(interpreter_, node);
+  work_ += entries.size();
+  for (const auto& [key, value] : entries) children_.push({value, key, 0, Segment::kKey});
+  return !entries.empty();
 }
 
 // Attributes from BUILD: of a module without its three dicts, which are named without a level of
@@ -208,6 +219,7 @@ bool Walker::expand_module(NodeId node) {
 void Walker::expand_states(NodeId node) {
   const bool is_module = pool_[node].tag == Tag::kCall && expand_module(node);
   if (is_module && mode_ == WalkMode::kStateDict) return;
+  if (!is_module && mode_ == WalkMode::kStateDict && add_own(node)) return;
   work_ += pool_.extra(node).states.count;
   const std::vector<NodeId> dicts = attribute_dicts(interpreter_, node);
   for (NodeId dict : dicts) {
