@@ -331,8 +331,10 @@ Status Walker::visit(NodeId node, size_t path) {
   }
   const Node& value = pool_[node];
   if (is_leaf(value.tag)) return {};
-  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor)
+  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor) {
     TRY(emit(value.a));
+    if (value.c == 0) return {};  // no attributes
+  }
   if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kStorage) {
     if (const Status lost = interpreter_.lost(value.a); !lost.ok()) return skip(lost.failure());
     if (const uint32_t tensor = interpreter_.bare_tensor(value.a); tensor != kNoIndex)
