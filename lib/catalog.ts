@@ -164,7 +164,8 @@ export class Catalog {
   }
 
   storageKey(index: number): string {
-    return stringAt(this.#tables.keys, index)
+    const { keys } = this.#tables
+    return keys === undefined ? String(index) : stringAt(keys, index)
   }
 }
 

@@ -1,6 +1,7 @@
 // What opening one checkpoint costs the core: open_bench FILE [TIMES]. Processor time of this
 // thread, the best of TIMES; `decode` is the pickle machine alone, over a zip archive's data.pkl.
-// For counts of instructions: valgrind --tool=callgrind --toggle-collect=<function> open_bench FILE 1
+// For counts of instructions: valgrind --tool=callgrind --toggle-collect=<function> open_bench FILE
+// 1
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

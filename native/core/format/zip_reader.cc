@@ -334,6 +334,7 @@ Status ZipReader::read() {
     }
     checkpoint_.era_ = era();
   }
+  checkpoint_.catalog_.storages.reserve(checkpoint_.archive_->records().size());
   auto ids = std::make_unique<StorageIds>(
       [&checkpoint = checkpoint_, likely = uint32_t{0}](Storage& storage) mutable {
         return place(checkpoint, "data/", likely, storage);

@@ -64,9 +64,7 @@ class Machine {
     push(static_cast<NodeId>(pool_.nodes.size() - 1));
   }
   size_t depth() const { return stack_.size() - fence_; }
-  Status need(size_t count) {
-    return depth() < count ? too_few(count) : Status();
-  }
+  Status need(size_t count) { return depth() < count ? too_few(count) : Status(); }
   NodeId pop() {
     const NodeId id = stack_.back();
     stack_.truncate(stack_.size() - 1);

@@ -1,5 +1,5 @@
-// The keys of one dict, numbered, so that a key given twice is found. Strings and integers are equal
-// by value, all others by node.
+// The keys of one dict, numbered, so that a key given twice is found. Strings and integers are
+// equal by value, all others by node.
 #pragma once
 
 #include <vector>
