@@ -173,7 +173,8 @@ export interface Opened {
   quantizers: NativeQuantizer[]
   /** Rows of {@link StorageColumn}. */
   storages: Float64Array
-  keys: PackedStrings
+  /** Of the storages; nothing where the key of each is its number. */
+  keys?: PackedStrings
   devices: string[]
   skipped: { name: string; code: string; message: string }[]
   /** Whether the container is damaged and what is whole in it was given. */

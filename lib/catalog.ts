@@ -109,18 +109,32 @@ export class Catalog {
 
   /** Sizes, in an array of the caller's own. */
   shape(row: number): number[] {
-    return numbers(this.sizes(row))
+    return this.#numbers(row, 0)
   }
 
   /** Strides, in an array of the caller's own. */
   stride(row: number): number[] {
-    return numbers(this.strides(row))
+    return this.#numbers(row, this.tensor(row, 'ndim'))
   }
 
   #dims(row: number, from: number): Float64Array {
-    const dims = row >= FIRST_ADDED ? this.#added[row - FIRST_ADDED]!.dims : this.#tables.dims
     const start = this.tensor(row, 'dims') + from
-    return dims.subarray(start, start + this.tensor(row, 'ndim'))
+    return this.#dimsOf(row).subarray(start, start + this.tensor(row, 'ndim'))
+  }
+
+  /** The same copied, without a view in between: that would take several times as long. */
+  #numbers(row: number, from: number): number[] {
+    const dims = this.#dimsOf(row)
+    const start = this.tensor(row, 'dims') + from
+    const end = start + this.tensor(row, 'ndim')
+    const array: number[] = []
+    for (let i = start; i < end; ++i) array.push(dims[i]!)
+    return array
+  }
+
+  /** Where the sizes and strides of a row stand among others. */
+  #dimsOf(row: number): Float64Array {
+    return row >= FIRST_ADDED ? this.#added[row - FIRST_ADDED]!.dims : this.#tables.dims
   }
 
   device(row: number): string {
@@ -164,15 +178,9 @@ export class Catalog {
   }
 
   storageKey(index: number): string {
-    return stringAt(this.#tables.keys, index)
+    const { keys } = this.#tables
+    return keys === undefined ? String(index) : stringAt(keys, index)
   }
-}
-
-/** Array.from, which goes through an iterator, takes several times as long. */
-function numbers(values: Float64Array): number[] {
-  const array: number[] = []
-  for (let i = 0; i < values.length; ++i) array.push(values[i]!)
-  return array
 }
 
 /**

@@ -5,7 +5,6 @@
 
 import { inspect } from 'node:util'
 import type { PackedStrings } from './binding'
-import { stringAt } from './catalog'
 import { printable } from './printable'
 import type { Session } from './session'
 import { Tensor } from './tensor'
@@ -16,18 +15,13 @@ export interface NamedRows {
   named: Uint32Array
 }
 
-interface Index {
-  /** Position by name, in file order. */
-  positions: Map<string, number>
-  rows: number[]
-}
-
 export class TensorMap implements ReadonlyMap<string, Tensor> {
   readonly #session: Session
   readonly #packed: NamedRows
   readonly #prefix: string
   readonly #tensors: (Tensor | undefined)[] = []
-  #index: Index | undefined
+  /** Position by name, in file order. */
+  #positions: Map<string, number> | undefined
   #firstNames: Map<number, string> | undefined
 
   /**
@@ -41,20 +35,20 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   }
 
   get size(): number {
-    return this.#indexed.rows.length
+    return this.#packed.named.length
   }
 
   get(name: string): Tensor | undefined {
-    const position = this.#indexed.positions.get(name)
+    const position = this.#named.get(name)
     return position === undefined ? undefined : this.#at(position, name)
   }
 
   has(name: string): boolean {
-    return this.#indexed.positions.has(name)
+    return this.#named.has(name)
   }
 
   keys(): MapIterator<string> {
-    return this.#indexed.positions.keys()
+    return this.#named.keys()
   }
 
   *values(): Generator<Tensor, undefined, unknown> {
@@ -62,7 +56,7 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   }
 
   *entries(): Generator<[string, Tensor], undefined, unknown> {
-    for (const [name, position] of this.#indexed.positions) yield [name, this.#at(position, name)]
+    for (const [name, position] of this.#named) yield [name, this.#at(position, name)]
   }
 
   [Symbol.iterator](): Generator<[string, Tensor], undefined, unknown> {
@@ -81,9 +75,7 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   }
 
   [inspect.custom](): string {
-    const shown = [...this.#indexed.positions.keys()]
-      .slice(0, 3)
-      .map((name) => `'${printable(name)}'`)
+    const shown = [...this.#named.keys()].slice(0, 3).map((name) => `'${printable(name)}'`)
     return `TensorMap(${this.size}) { ${shown.join(', ')}${this.size > 3 ? ', ...' : ''} }`
   }
 
@@ -95,8 +87,8 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   ofRow(row: number): Tensor | undefined {
     if (this.#firstNames === undefined) {
       this.#firstNames = new Map()
-      const { positions, rows } = this.#indexed
-      for (const [name, position] of positions) {
+      const { named: rows } = this.#packed
+      for (const [name, position] of this.#named) {
         const named = rows[position]!
         if (!this.#firstNames.has(named)) this.#firstNames.set(named, name)
       }
@@ -109,15 +101,15 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
     let tensor = this.#tensors[position]
     if (tensor === undefined) {
       const full = joined(this.#prefix, name)
-      tensor = new Tensor(this.#session, this.#indexed.rows[position]!, full)
+      tensor = new Tensor(this.#session, this.#packed.named[position]!, full)
       this.#tensors[position] = tensor
     }
     return tensor
   }
 
-  get #indexed(): Index {
-    this.#index ??= index(this.#packed)
-    return this.#index
+  get #named(): Map<string, number> {
+    this.#positions ??= positionsOf(this.#packed)
+    return this.#positions
   }
 }
 
@@ -126,14 +118,16 @@ export function joined(prefix: string, name: string): string {
   return prefix === '' ? name : name === '' ? prefix : `${prefix}.${name}`
 }
 
-function index({ names, named }: NamedRows): Index {
-  const rows: number[] = []
+function positionsOf({ names, named }: NamedRows): Map<string, number> {
+  const { text, ends } = names
   const all: string[] = []
+  let start = 0
   for (let position = 0; position < named.length; ++position) {
-    rows.push(named[position]!)
-    all.push(stringAt(names, position))
+    const end = ends[position]!
+    all.push(text.slice(start, end))
+    start = end
   }
-  return { positions: uniqueNames(all), rows }
+  return uniqueNames(all)
 }
 
 /**
@@ -143,16 +137,19 @@ function index({ names, named }: NamedRows): Index {
  */
 export function uniqueNames(names: readonly string[]): Map<string, number> {
   const positions = new Map<string, number>()
+  for (let position = 0; position < names.length; ++position)
+    positions.set(names[position]!, position)
+  return positions.size === names.length ? positions : withRepeated(names)
+}
+
+function withRepeated(names: readonly string[]): Map<string, number> {
+  const positions = new Map<string, number>()
   const repeated: [string, number][] = []
   for (const [position, name] of names.entries()) {
     if (positions.has(name)) repeated.push([name, position])
     else positions.set(name, position)
   }
-  return repeated.length === 0 ? positions : renamed(positions, repeated)
-}
-
-function renamed(firsts: Map<string, number>, repeated: [string, number][]): Map<string, number> {
-  const all = new Map(firsts)
+  const all = new Map(positions)
   const counters = new Map<string, number>()
   for (const [name, position] of repeated) {
     let count = counters.get(name) ?? 1

@@ -1,5 +1,7 @@
 #include "addon/values.h"
 
+#include <charconv>
+
 #include "addon/handle.h"
 #include "core/text.h"
 
@@ -65,6 +67,17 @@ Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
     at += kColumns;
   }
   return rows;
+}
+
+// Whether the key of each storage is its number, as torch.save counts them.
+bool keys_are_numbers(const std::vector<Storage>& storages) {
+  char digits[24];
+  for (size_t i = 0; i < storages.size(); ++i) {
+    const char* end = std::to_chars(digits, digits + sizeof digits, i).ptr;
+    if (storages[i].key != std::string_view(digits, static_cast<size_t>(end - digits)))
+      return false;
+  }
+  return true;
 }
 
 Napi::Array quantizers(Napi::Env env, const Catalog& catalog) {
@@ -156,12 +169,14 @@ void set_tables(Napi::Object target, Checkpoint& checkpoint) {
   target["parts"] = parts;
   target["quantizers"] = quantizers(env, catalog);
   target["storages"] = storage_rows(env, checkpoint);
-  Names keys;
-  for (const Storage& storage : catalog.storages) {
-    keys.text += storage.key;
-    keys.ends.push(keys.text.size());
+  if (!keys_are_numbers(catalog.storages)) {
+    Names keys;
+    for (const Storage& storage : catalog.storages) {
+      keys.text += storage.key;
+      keys.ends.push(keys.text.size());
+    }
+    target["keys"] = packed_strings(env, keys);
   }
-  target["keys"] = packed_strings(env, keys);
   Napi::Array devices = Napi::Array::New(env, catalog.devices.size());
   for (uint32_t i = 0; i < catalog.devices.size(); ++i)
     devices[i] = string(env, catalog.devices[i]);

@@ -32,6 +32,20 @@ inline uint64_t hash_mix(uint64_t hash, uint64_t word, uint64_t seed) {
   return hash_fold(hash ^ word ^ 0x9E3779B97F4A7C15u, seed ^ 0xA0761D6478BD642Fu);
 }
 
+// The last `left` bytes of a text, fewer than 8, as a word; loads of fixed sizes that may overlap
+// instead of a call. Texts of one length give the same word only when they are equal.
+inline uint64_t hash_tail(const char* at, size_t left) {
+  if (left >= 4) {
+    uint32_t low, high;
+    std::memcpy(&low, at, 4);
+    std::memcpy(&high, at + left - 4, 4);
+    return uint64_t{high} << 32 | low;
+  }
+  uint64_t tail = 0;
+  for (size_t i = 0; i < left; ++i) tail = tail << 8 | static_cast<unsigned char>(at[i]);
+  return tail;
+}
+
 inline uint64_t hash_text(std::string_view text, uint64_t seed) {
   uint64_t hash = text.size();
   const char* at = text.data();
@@ -41,9 +55,7 @@ inline uint64_t hash_text(std::string_view text, uint64_t seed) {
     std::memcpy(&word, at, 8);
     hash = hash_mix(hash, word, seed);
   }
-  uint64_t tail = 0;
-  if (left > 0) std::memcpy(&tail, at, left);
-  return hash_mix(hash_mix(hash, tail, seed), left, seed);
+  return hash_mix(hash_mix(hash, hash_tail(at, left), seed), left, seed);
 }
 
 struct SeededHash {

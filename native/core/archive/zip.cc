@@ -51,13 +51,12 @@ Status widen(Record& record, ByteSpan extra) {
 }
 
 // Reads the entry at the cursor. `directory_offset` bounds what the record may claim.
-Result<Record> read_entry(Cursor& cursor, uint64_t shift, uint64_t directory_offset) {
+Status read_entry(Cursor& cursor, uint64_t shift, uint64_t directory_offset, Record& record) {
   const std::optional<ByteSpan> head = cursor.take(kEntrySize);
   if (!head || load_le<uint32_t>(head->data()) != kEntrySignature) {
     return Status(Code::kBadArchive, "the archive's directory holds fewer records than it counts");
   }
   const std::byte* at = head->data();
-  Record record;
   record.flags = load_le<uint16_t>(at + 8);
   record.method = load_le<uint16_t>(at + 10);
   record.crc = load_le<uint32_t>(at + 16);
@@ -88,7 +87,7 @@ Result<Record> read_entry(Cursor& cursor, uint64_t shift, uint64_t directory_off
     return bad_entry(record, "gives two sizes, " + std::to_string(record.stored_size) + " and " +
                                  std::to_string(record.size) + ", for uncompressed bytes");
   }
-  return record;
+  return {};
 }
 
 }  // namespace
@@ -118,9 +117,8 @@ Status ZipArchive::read_entries(ByteSpan directory, uint64_t count, uint64_t shi
   Cursor cursor(directory);
   while (records_.size() < count) {
     const uint64_t start = directory_offset_ + cursor.position();
-    auto record = read_entry(cursor, shift, directory_offset_);
-    if (!record.ok()) return std::move(record.status()).at(start);
-    records_.push_back(*record);
+    Status status = read_entry(cursor, shift, directory_offset_, records_.emplace_back());
+    if (!status.ok()) return std::move(status).at(start);
   }
   // A reader that walks the directory's bytes would see records here that one who counts does not.
   // A digital signature (APPNOTE 4.3.13) is all that may follow.

@@ -67,6 +67,10 @@ class ZipArchive {
   // Exact, else ignoring ASCII case as torch does.
   uint32_t find(std::string_view name) const;
 
+  // Whether find() of `folder` and `name` together is this record, for a record that may not be
+  // there.
+  bool is_named(uint32_t record, std::string_view folder, std::string_view name) const;
+
   // `name` of a record without the root, or nothing for a record outside the root.
   std::optional<std::string_view> name_in_root(const Record& record) const;
 

@@ -21,13 +21,12 @@ constexpr size_t kMaxRun = 512;
 uint64_t hash_name(std::string_view name, uint64_t seed) {
   constexpr uint64_t kCase = 0x2020202020202020;
   uint64_t hash = name.size();
-  while (!name.empty()) {
-    std::byte chunk[8] = {};
-    const size_t length = name.size() < sizeof chunk ? name.size() : sizeof chunk;
-    std::memcpy(chunk, name.data(), length);
-    hash = hash_mix(hash, load_le<uint64_t>(chunk) | kCase, seed);
-    name.remove_prefix(length);
+  for (; name.size() >= 8; name.remove_prefix(8)) {
+    uint64_t word;
+    std::memcpy(&word, name.data(), 8);
+    hash = hash_mix(hash, word | kCase, seed);
   }
+  hash = hash_mix(hash, hash_tail(name.data(), name.size()) | kCase, seed);
   return hash_mix(hash, 0, seed);
 }
 
@@ -86,6 +85,13 @@ Status ZipArchive::index_names() {
     table_[slot] = {i, tag};
   }
   return {};
+}
+
+bool ZipArchive::is_named(uint32_t record, std::string_view folder, std::string_view name) const {
+  if (record >= records_.size()) return false;
+  const auto stored = name_in_root(records_[record]);
+  return stored && stored->size() == folder.size() + name.size() && stored->ends_with(name) &&
+         stored->starts_with(folder);
 }
 
 uint32_t ZipArchive::find(std::string_view name) const {

@@ -51,10 +51,16 @@ Status ZipReader::check_whole(Checkpoint& checkpoint, uint32_t index) {
 }
 
 // Finds the record of a storage; its payload's offset is looked up when the bytes are wanted.
-Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, Storage& storage) {
+Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, uint32_t& likely,
+                        Storage& storage) {
   const ZipArchive& archive = *checkpoint.archive_;
-  const std::string name = std::string(folder) + std::string(storage.key);
-  const uint32_t index = archive.find(name);
+  std::string name;
+  uint32_t index = likely;
+  if (!archive.is_named(likely, folder, storage.key)) {
+    name = std::string(folder) + std::string(storage.key);
+    index = archive.find(name);
+  }
+  likely = index + 1;
   const auto needs = [&] { return std::to_string(storage.bytes) + " bytes of it"; };
   if (index == ZipArchive::kNone) {
     // An empty storage needs no record; old writers leave it out.
@@ -241,8 +247,8 @@ Result<std::optional<Decoded>> ZipReader::decode_constants() {
 Status ZipReader::name_constants(NodeId root) {
   Checkpoint::Constants& constants = *checkpoint_.constants_;
   constants.ids = std::make_unique<StorageIds>(
-      [&checkpoint = checkpoint_](Storage& storage) {
-        return place(checkpoint, "constants/", storage);
+      [&checkpoint = checkpoint_, likely = uint32_t{0}](Storage& storage) mutable {
+        return place(checkpoint, "constants/", likely, storage);
       },
       checkpoint_.big_endian_);
   constants.interpreter = std::make_unique<Interpreter>(constants.pool, checkpoint_.catalog_,
@@ -328,8 +334,11 @@ Status ZipReader::read() {
     }
     checkpoint_.era_ = era();
   }
+  checkpoint_.catalog_.storages.reserve(checkpoint_.archive_->records().size());
   auto ids = std::make_unique<StorageIds>(
-      [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, "data/", storage); },
+      [&checkpoint = checkpoint_, likely = uint32_t{0}](Storage& storage) mutable {
+        return place(checkpoint, "data/", likely, storage);
+      },
       checkpoint_.big_endian_);
   TRY(checkpoint_.finish(options_, decoded->root, std::move(ids)));
   if (!constants) {

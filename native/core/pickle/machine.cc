@@ -1,9 +1,9 @@
 #include "core/pickle/machine.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "core/pickle/literals.h"
+#include "core/text.h"
 
 namespace torchmap {
 namespace {
@@ -14,10 +14,16 @@ constexpr size_t kNodesPerOpcode = 4;
 constexpr uint64_t kMostNodes = UINT32_MAX - 1024;
 // Opcodes between two looks at the limits and at the caller's wish to stop.
 constexpr uint64_t kPollInterval = 4096;
+// Bytes of a pickle for each node and word that is reserved before it is decoded, fewer than real
+// checkpoints have; and the most that is reserved, since a pickle can be one long text.
+constexpr size_t kBytesPerNode = 16, kBytesPerWord = 8;
+constexpr size_t kMostReserved = size_t{1} << 20;
 
 }  // namespace
 
 Result<Decoded> Machine::run() {
+  pool_.nodes.make_room(std::min(left() / kBytesPerNode, kMostReserved));
+  pool_.words.make_room(std::min(left() / kBytesPerWord, kMostReserved));
   uint64_t until_poll = 0;
   while (!stopped_) {
     if (at_ == end_) {
@@ -83,8 +89,7 @@ Status Machine::poll() {
       uint8_t key = 0;
       TRY(read(key));
       const NodeId found = memo_.get(key);
-      if (found == Memo::kMissing)
-        return bad("reads memo " + std::to_string(key) + ", which is not set");
+      if (found == Memo::kMissing) return not_set(key);
       push(found);
       return {};
     }
@@ -92,8 +97,7 @@ Status Machine::poll() {
       uint32_t key = 0;
       TRY(read(key));
       const NodeId found = memo_.get(key);
-      if (found == Memo::kMissing)
-        return bad("reads memo " + std::to_string(key) + ", which is not set");
+      if (found == Memo::kMissing) return not_set(key);
       push(found);
       return {};
     }
@@ -120,10 +124,9 @@ Status Machine::poll() {
     case Opcode::kTUPLE3: {
       const auto count = static_cast<uint32_t>(op) - static_cast<uint32_t>(Opcode::kTUPLE1) + 1;
       TRY(need(count));
-      TRY(words_room(count));
-      const NodeId tuple = pool_.add_tuple(stack_.data() + stack_.size() - count, count);
+      TRY(push_tuple(stack_.data() + stack_.size() - count, count, Tag::kTuple));
       stack_.truncate(stack_.size() - count);
-      push(tuple);
+      push(static_cast<NodeId>(pool_.nodes.size() - 1));
       return {};
     }
     case Opcode::kTUPLE:
@@ -131,11 +134,10 @@ Status Machine::poll() {
       size_t first = 0;
       TRY(pop_mark(first));
       const size_t count = stack_.size() - first;
-      TRY(words_room(count));
-      const NodeId tuple = pool_.add_tuple(stack_.data() + first, static_cast<uint32_t>(count),
-                                           op == Opcode::kTUPLE ? Tag::kTuple : Tag::kFrozenSet);
+      TRY(push_tuple(stack_.data() + first, count,
+                     op == Opcode::kTUPLE ? Tag::kTuple : Tag::kFrozenSet));
       stack_.truncate(first);
-      push(tuple);
+      push(static_cast<NodeId>(pool_.nodes.size() - 1));
       return {};
     }
     case Opcode::kNONE:
@@ -154,6 +156,16 @@ Status Machine::poll() {
       TRY(need(2));
       const NodeId arguments = pop();
       return call(CallKind::kReduce, pop(), arguments);
+    }
+    case Opcode::kSHORT_BINUNICODE: {
+      uint8_t length = 0;
+      TRY(read(length));
+      return unicode(length);
+    }
+    case Opcode::kBINUNICODE: {
+      uint32_t length = 0;
+      TRY(read(length));
+      return unicode(length);
     }
     case Opcode::kBINPERSID: {
       TRY(need(1));
@@ -178,8 +190,6 @@ Status Machine::poll() {
     case Opcode::kBINBYTES8:
     case Opcode::kBYTEARRAY8:
     case Opcode::kUNICODE:
-    case Opcode::kSHORT_BINUNICODE:
-    case Opcode::kBINUNICODE:
     case Opcode::kBINUNICODE8:
       return text(op);
     case Opcode::kEMPTY_LIST:
@@ -219,9 +229,27 @@ Status Machine::poll() {
     case Opcode::kREADONLY_BUFFER:
       return control(op);
   }
-  char hex[8];
-  std::snprintf(hex, sizeof hex, "0x%02x", static_cast<unsigned>(op));
-  return Status(Code::kBadPickle, std::string("byte ") + hex + " is no pickle opcode").at(offset());
+  return no_opcode();
+}
+
+Status Machine::unicode(uint64_t length) {
+  std::string_view value;
+  TRY(take(length, value));
+  if (value.size() > options_.limits.string) {
+    return limit_reached(Code::kLimitString, "string", options_.limits.string, value.size())
+        .at(offset());
+  }
+  if (!is_utf8(value)) return bad("holds text that is not UTF-8");
+  push_new(Node::of_text(Tag::kStr, value));
+  return {};
+}
+
+Status Machine::call(CallKind kind, NodeId callable, NodeId arguments) {
+  if (pool_[callable].tag < Tag::kGlobal) return bad("calls a value that is no global");
+  const Tag tag = pool_[arguments].tag;
+  if (tag != Tag::kTuple && tag < Tag::kGlobal) return bad("has arguments that are no tuple");
+  push_new(Node::words(Tag::kCall, callable, arguments, 0, static_cast<uint8_t>(kind)));
+  return {};
 }
 
 Status Machine::memo(Opcode op) {
@@ -235,8 +263,7 @@ Status Machine::memo(Opcode op) {
   }
   if (op == Opcode::kGET) {
     const NodeId found = memo_.get(key);
-    if (found == Memo::kMissing)
-      return bad("reads memo " + std::to_string(key) + ", which is not set");
+    if (found == Memo::kMissing) return not_set(key);
     push(found);
     return {};
   }

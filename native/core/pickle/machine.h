@@ -1,7 +1,8 @@
 // The pickle machine: a stack, a mark stack and a memo over the node pool. Behind decoder.h; nobody
 // else needs it. The opcodes are in three files: machine.cc has the commonest and those that steer
 // the machine, machine_values.cc numbers, text and containers, machine_objects.cc globals, calls
-// and state.
+// and state. What can go wrong is put into words in machine_failures.cc, so that the checks are
+// small enough to stand in the loop.
 #pragma once
 
 #include "core/pickle/decoder.h"
@@ -25,6 +26,7 @@ class Machine {
   Status poll();
   Status number(Opcode op);
   Status text(Opcode op);
+  Status unicode(uint64_t length);
   Status container(Opcode op);
   Status memo(Opcode op);
   Status object(Opcode op);
@@ -62,12 +64,7 @@ class Machine {
     push(static_cast<NodeId>(pool_.nodes.size() - 1));
   }
   size_t depth() const { return stack_.size() - fence_; }
-  Status need(size_t count) {
-    if (depth() < count)
-      return bad("needs " + std::to_string(count) + " values but the stack holds " +
-                 std::to_string(depth()));
-    return {};
-  }
+  Status need(size_t count) { return depth() < count ? too_few(count) : Status(); }
   NodeId pop() {
     const NodeId id = stack_.back();
     stack_.truncate(stack_.size() - 1);
@@ -86,7 +83,17 @@ class Machine {
   Status add_to_dict(NodeId target, const NodeId* values, size_t count);
   Status call(CallKind kind, NodeId callable, NodeId arguments);
   Status global(std::string_view module, std::string_view name);
-  Status words_room(size_t count);
+  Status words_room(size_t count) {
+    return count > UINT32_MAX - 16 - pool_.words.size() ? too_many_words(count) : Status();
+  }
+  // Needs room for a node.
+  Status push_tuple(const NodeId* items, size_t count, Tag tag) {
+    TRY(words_room(count));
+    const auto first = static_cast<uint32_t>(pool_.words.size());
+    pool_.words.append(items, count);
+    pool_.nodes.push_unchecked(Node::words(tag, static_cast<uint32_t>(count), first, 0));
+    return {};
+  }
 
   // --- failures ---
   uint64_t offset() const {
@@ -95,15 +102,12 @@ class Machine {
   std::string op_name() const {
     return std::string(opcode_name(std::to_integer<uint8_t>(*opcode_at_)));
   }
-  Status bad(const std::string& what) {
-    return Status(Code::kBadPickle, "pickle opcode " + op_name() + " " + what).at(offset());
-  }
-  Status truncated(uint64_t count) {
-    return Status(Code::kTruncated, "the pickle ends inside opcode " + op_name() +
-                                        ", which needs " + std::to_string(count) +
-                                        " more bytes where " + std::to_string(left()) + " are left")
-        .at(offset());
-  }
+  Status bad(const std::string& what) const;
+  Status truncated(uint64_t count) const;
+  Status too_few(size_t needed) const;
+  Status too_many_words(size_t count) const;
+  Status not_set(uint64_t key) const;
+  Status no_opcode() const;
 
   const std::byte* start_;
   const std::byte* at_;

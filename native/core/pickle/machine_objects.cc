@@ -20,14 +20,6 @@ Status Machine::global(std::string_view module, std::string_view name) {
   return {};
 }
 
-Status Machine::call(CallKind kind, NodeId callable, NodeId arguments) {
-  if (pool_[callable].tag < Tag::kGlobal) return bad("calls a value that is no global");
-  const Tag tag = pool_[arguments].tag;
-  if (tag != Tag::kTuple && tag < Tag::kGlobal) return bad("has arguments that are no tuple");
-  push_new(Node::words(Tag::kCall, callable, arguments, 0, static_cast<uint8_t>(kind)));
-  return {};
-}
-
 Status Machine::object(Opcode op) {
   switch (op) {
     case Opcode::kGLOBAL: {

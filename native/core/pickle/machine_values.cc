@@ -80,14 +80,12 @@ Status Machine::number(Opcode op) {
 // Reads the length that `op` is followed by, and as many bytes.
 Status Machine::counted(Opcode op, std::string_view& out) {
   switch (op) {
-    case Opcode::kSHORT_BINUNICODE:
     case Opcode::kSHORT_BINSTRING:
     case Opcode::kSHORT_BINBYTES: {
       uint8_t length = 0;
       TRY(read(length));
       return take(length, out);
     }
-    case Opcode::kBINUNICODE:
     case Opcode::kBINBYTES: {
       uint32_t length = 0;
       TRY(read(length));
@@ -137,15 +135,6 @@ Status Machine::text(Opcode op) {
       op == Opcode::kSTRING || op == Opcode::kBINSTRING || op == Opcode::kSHORT_BINSTRING;
   if (!python2 && !is_utf8(value)) return bad("holds text that is not UTF-8");
   push_new(Node::of_text(Tag::kStr, value, python2 ? kPython2 : 0));
-  return {};
-}
-
-Status Machine::words_room(size_t count) {
-  if (count > UINT32_MAX - 16 - pool_.words.size()) {
-    return limit_reached(Code::kLimitNodes, "nodes", options_.limits.nodes,
-                         pool_.words.size() + count)
-        .at(offset());
-  }
   return {};
 }
 

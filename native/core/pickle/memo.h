@@ -15,16 +15,9 @@ class Memo {
   size_t size() const { return used_; }
 
   void put(uint64_t key, NodeId node) {
-    if (key < dense_.size()) {
-      if (dense_[key] == kMissing) ++used_;
-      dense_[key] = node;
-    } else if (2 * dense_.size() <= 4 * used_ + kFirstSize &&
-               key < 2 * dense_.size() + kFirstSize) {
-      grow(2 * dense_.size() + kFirstSize);
-      put(key, node);
-    } else if (sparse_.insert_or_assign(key, node).second) {
-      ++used_;
-    }
+    if (key >= dense_.size()) return put_beyond(key, node);
+    if (dense_[key] == kMissing) ++used_;
+    dense_[key] = node;
   }
 
   NodeId get(uint64_t key) const {
@@ -36,6 +29,15 @@ class Memo {
 
  private:
   static constexpr size_t kFirstSize = 1024;
+
+  void put_beyond(uint64_t key, NodeId node) {
+    if (2 * dense_.size() <= 4 * used_ + kFirstSize && key < 2 * dense_.size() + kFirstSize) {
+      grow(2 * dense_.size() + kFirstSize);
+      put(key, node);
+    } else if (sparse_.insert_or_assign(key, node).second) {
+      ++used_;
+    }
+  }
 
   // Sizes double, so this runs a logarithmic number of times. A key that was sparse may become
   // dense: it moves, so that each key lives in one place.

@@ -12,6 +12,17 @@ constexpr size_t kMaxRowsPerKey = 64;
 
 Status bad(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
 
+// The number that a key is in its only spelling, of up to 9 digits; nothing for other keys.
+std::optional<uint64_t> number_of(std::string_view key) {
+  if (key.empty() || key.size() > 9 || (key[0] == '0' && key.size() > 1)) return std::nullopt;
+  uint64_t number = 0;
+  for (const char digit : key) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    number = 10 * number + static_cast<uint64_t>(digit - '0');
+  }
+  return number;
+}
+
 // Takes the next quoted string or bare word of a tuple's repr.
 std::string_view next_item(std::string_view& text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == ',' || text.front() == '('))
@@ -37,8 +48,18 @@ std::string_view next_item(std::string_view& text) {
 }  // namespace
 
 uint32_t StorageIds::find(std::string_view key) const {
-  const auto found = first_.find(key);
-  return found == first_.end() ? kNoIndex : found->second;
+  static_assert(kNoIndex == Memo::kMissing);
+  if (const auto number = number_of(key)) return numbered_.get(*number);
+  const auto found = named_.find(key);
+  return found == named_.end() ? kNoIndex : found->second;
+}
+
+void StorageIds::set_first(std::string_view key, uint32_t storage) {
+  if (const auto number = number_of(key)) {
+    numbered_.put(*number, storage);
+  } else {
+    named_.emplace(key, storage);
+  }
 }
 
 Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
@@ -53,10 +74,9 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
   }
   TRY(interpreter.charge((id.key.size() + id.location.size()) / 64));  // hashed and compared
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
-  const auto [entry, fresh] = first_.try_emplace(id.key, fresh_index);
   uint32_t last = kNoIndex;
   size_t rows = 0;
-  for (uint32_t at = fresh ? kNoIndex : entry->second; at != kNoIndex; at = next(at), ++rows) {
+  for (uint32_t at = find(id.key); at != kNoIndex; at = next(at), ++rows) {
     const Storage& row = catalog.storages[at];
     if (row.bytes == *bytes && row.dtype == id.meant.dtype && row.untyped == untyped) return at;
     last = at;
@@ -75,15 +95,16 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
   if (id.location == "meta") {
     storage.place = StoragePlace::kNowhere;
   } else if (placer_) {
-    if (Status placed = placer_(storage); !placed.ok()) {
-      if (fresh) first_.erase(entry);
-      return placed;
-    }
+    TRY(placer_(storage));
   } else {
     storage.place = StoragePlace::kFile;
   }
-  next_.resize(fresh_index + 1, kNoIndex);
-  if (last != kNoIndex) next_[last] = fresh_index;
+  if (last == kNoIndex) {
+    set_first(id.key, fresh_index);
+  } else {
+    if (next_.size() <= last) next_.resize(last + 1, kNoIndex);
+    next_[last] = fresh_index;
+  }
   catalog.storages.push_back(storage);
   return fresh_index;
 }

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "core/hash.h"
+#include "core/pickle/memo.h"
 #include "core/torch/interpreter.h"
 
 namespace torchmap {
@@ -55,7 +56,11 @@ class StorageIds : public PersistentIds {
 
   Placer placer_;
   bool big_endian_;
-  std::unordered_map<std::string_view, uint32_t, SeededHash> first_;  // by key
+  void set_first(std::string_view key, uint32_t storage);
+
+  // The first storage of each key: of those that are numbers as torch.save counts them, and others.
+  Memo numbered_;
+  std::unordered_map<std::string_view, uint32_t, SeededHash> named_;
   std::vector<uint32_t> next_;  // storage -> next one of its key
   std::vector<View> views_;
   std::map<std::pair<uint32_t, std::string_view>, uint32_t> view_index_;  // (root, key) -> views_

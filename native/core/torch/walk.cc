@@ -1,9 +1,8 @@
 #include "core/torch/walk.h"
 
 #include <algorithm>
-#include <bit>
 
-#include "core/hash.h"
+#include "core/torch/key_index.h"
 #include "core/torch/quantized_module.h"
 
 namespace torchmap {
@@ -43,7 +42,7 @@ class Walker {
         mode_(mode),
         names_(names),
         skipped_(skipped),
-        seed_(hash_seed()) {}
+        keys_(interpreter.pool()) {}
 
   Status run(NodeId root, std::string_view prefix);
 
@@ -62,7 +61,6 @@ class Walker {
   bool expand_module(NodeId node);
   bool add_own(NodeId node);
   void add_entries(NodeId dict);
-  void add_entry(NodeId key, NodeId value);
   void add_items(const Items& items);
   void add(NodeId node, uint32_t index, Segment segment) {
     ++work_;
@@ -88,10 +86,7 @@ class Walker {
   std::vector<uint32_t> states_;
   uint64_t work_ = 0;
   uint64_t skipped_bytes_ = 0;
-  const uint64_t seed_;
-  // Keys of the dict being expanded, so that a key given twice keeps its last value only.
-  std::vector<uint32_t> slots_;
-  size_t first_child_ = 0;
+  KeyIndex keys_;  // of the dict being expanded: a key given twice keeps its last value only
 };
 
 uint32_t& Walker::state(NodeId node) {
@@ -134,55 +129,28 @@ void Walker::add_items(const Items& items) {
 }
 
 void Walker::add_entries(NodeId dict) {
-  first_child_ = children_.size();
-  slots_.assign(std::bit_ceil<size_t>(2 * (size_t{interpreter_.entry_count(dict)} + 4)), 0);
-  interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
+  bool has_children = false;
+  interpreter_.each_entry(dict, [&](NodeId, NodeId value) {
     ++work_;
-    add_entry(key, value);
+    has_children |= !is_leaf(pool_[value].tag);
+  });
+  if (!has_children) return;
+  const size_t first = children_.size();
+  keys_.clear(interpreter_.entry_count(dict));
+  interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
+    const uint32_t number = keys_.add(key, work_);
+    if (first + number < children_.size()) {
+      children_[first + number].node = value;
+    } else {
+      children_.push({value, key, number, Segment::kKey});
+    }
   });
   // Leaves were kept so far, because a leaf may have replaced a tensor.
-  size_t kept = first_child_;
-  for (size_t i = first_child_; i < children_.size(); ++i) {
+  size_t kept = first;
+  for (size_t i = first; i < children_.size(); ++i) {
     if (!is_leaf(pool_[children_[i].node].tag)) children_[kept++] = children_[i];
   }
   children_.truncate(kept);
-}
-
-void Walker::add_entry(NodeId key, NodeId value) {
-  const auto hash_key = [&](NodeId id) {
-    const Node& node = pool_[pool_.target(id)];
-    if (node.tag == Tag::kStr) {
-      work_ += node.text().size() / kBytesPerStep;
-      return hash_text(node.text(), seed_);
-    }
-    if (node.tag == Tag::kInt) return hash_mix(1, static_cast<uint64_t>(node.integer), seed_);
-    return hash_mix(2, pool_.target(id), seed_);
-  };
-  const auto same = [&](NodeId a, NodeId b) {
-    const Node &left = pool_[pool_.target(a)], &right = pool_[pool_.target(b)];
-    if (left.tag != right.tag) return false;
-    if (left.tag == Tag::kStr) return left.text() == right.text();
-    if (left.tag == Tag::kInt) return left.integer == right.integer;
-    return pool_.target(a) == pool_.target(b);
-  };
-  const size_t count = children_.size() - first_child_;
-  if (slots_.size() < 2 * (count + 1)) {
-    slots_.assign(2 * slots_.size(), 0);
-    for (size_t i = 0; i < count; ++i) {
-      size_t slot = hash_key(children_[first_child_ + i].key) & (slots_.size() - 1);
-      while (slots_[slot] != 0) slot = (slot + 1) & (slots_.size() - 1);
-      slots_[slot] = static_cast<uint32_t>(i + 1);
-    }
-  }
-  size_t slot = hash_key(key) & (slots_.size() - 1);
-  for (; slots_[slot] != 0; slot = (slot + 1) & (slots_.size() - 1)) {
-    Child& child = children_[first_child_ + slots_[slot] - 1];
-    if (!same(child.key, key)) continue;
-    child.node = value;
-    return;
-  }
-  children_.push({value, key, static_cast<uint32_t>(count), Segment::kKey});
-  slots_[slot] = static_cast<uint32_t>(count + 1);
 }
 
 bool Walker::expand_module(NodeId node) {
@@ -375,8 +343,10 @@ Status Walker::visit(NodeId node, size_t path) {
   }
   const Node& value = pool_[node];
   if (is_leaf(value.tag)) return {};
-  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor)
+  if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kTensor) {
     TRY(emit(value.a));
+    if (value.c == 0) return {};  // no attributes
+  }
   if (value.tag == Tag::kForeign && static_cast<Foreign>(value.flags) == Foreign::kStorage) {
     if (const Status lost = interpreter_.lost(value.a); !lost.ok()) return skip(lost.failure());
     if (const uint32_t tensor = interpreter_.bare_tensor(value.a); tensor != kNoIndex)
