@@ -1,11 +1,5 @@
 /** The content of one file, or of the bytes of one. */
-import {
-  binding,
-  type NativeTape,
-  type Opened,
-  type PackedStrings,
-  StoragePlace,
-} from './binding'
+import { binding, type NativeTape, type Opened, type PackedStrings, StoragePlace } from './binding'
 import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import type { FileSession } from './session'

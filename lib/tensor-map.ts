@@ -112,8 +112,7 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
    */
   *rows(): Generator<[string, number], void> {
     const { positions, rows } = this.#indexed
-    for (const [name, position] of positions)
-      yield [joined(this.#prefix, name), rows[position]!]
+    for (const [name, position] of positions) yield [joined(this.#prefix, name), rows[position]!]
   }
 
   #at(position: number, name: string): Tensor {

@@ -104,9 +104,9 @@ TEST(crc32_combines) {
   const ByteSpan bytes = as_bytes(text);
   const uint32_t whole = crc(text);
   for (size_t cut = 0; cut <= text.size(); cut += 1 + cut / 10) {
-    EXPECT_EQ(crc32_combine(crc32(0, bytes.first(cut)), crc32(0, bytes.subspan(cut)),
-                            text.size() - cut),
-              whole);
+    EXPECT_EQ(
+        crc32_combine(crc32(0, bytes.first(cut)), crc32(0, bytes.subspan(cut)), text.size() - cut),
+        whole);
   }
   // Of Python's zlib.crc32: an 'a' and 2^20 zeros, and 2^32 of them, made by doubling.
   EXPECT_EQ(crc32_combine(crc("a"), crc(std::string(1 << 20, '\0')), 1 << 20), 0x269EDF6Bu);

@@ -1,6 +1,5 @@
-#include "core/verify/archive.h"
-
 #include "check.h"
+#include "core/verify/archive.h"
 #include "files.h"
 #include "zip_bytes.h"
 
@@ -19,6 +18,27 @@ std::string noise(size_t size) {
 Result<std::vector<CheckedRecord>> verify(const std::string& bytes, VerifyOptions options = {}) {
   MemorySource source(as_bytes(bytes));
   return verify_archive(source, options);
+}
+
+VerifyOptions with_threads(uint32_t threads, std::atomic<uint64_t>* done = nullptr) {
+  VerifyOptions options;
+  options.threads = threads;
+  options.done = done;
+  return options;
+}
+
+// Adds an entry of `payload` as it is, whatever the directory says of it.
+void add(ZipBytes& zip, std::string name, std::string_view payload, uint32_t crc,
+         uint16_t method = 0, uint16_t flags = 0, std::string local_name = {}) {
+  ZipBytes::Entry entry;
+  entry.name = std::move(name);
+  entry.local_name = std::move(local_name);
+  entry.stored_size = payload.size();
+  entry.size = method == 0 ? payload.size() : 9;
+  entry.crc = crc;
+  entry.flags = flags;
+  entry.method = method;
+  zip.add(std::move(entry), payload);
 }
 
 // Where a payload lies that is in the archive once.
@@ -41,25 +61,27 @@ TEST(verify_whole_archive) {
   EXPECT_EQ((*rows)[2].expected, crc32_of(std::string(24, '\1')));
 }
 
-// Three pieces and a bit, by one thread and by four; a flipped bit in each piece and at its borders.
+// Three pieces and a bit, by one thread and by four; a flipped bit in each piece and at its
+// borders.
 TEST(verify_large_record_in_pieces) {
   ZipBytes zip;
   const std::string large = noise((size_t{48} << 20) + 77);
-  zip.add("archive/data.pkl", "\x80\2}q\0.");
+  zip.add("archive/data.pkl", "abcdef");
   zip.add("archive/data/0", large);
   zip.add("archive/data/1", noise(1000));
   std::string bytes = zip.finish();
   const uint64_t payload = place_of(bytes, large.substr(0, 100));
   for (const uint32_t threads : {1u, 4u}) {
     std::atomic<uint64_t> done = 0;
-    auto rows = verify(bytes, {.threads = threads, .done = &done});
+    auto rows = verify(bytes, with_threads(threads, &done));
     ASSERT_TRUE(rows.ok());
     for (const CheckedRecord& row : *rows) EXPECT_TRUE(row.verdict == Verdict::kOk);
     EXPECT_EQ((*rows)[1].offset, payload);
     EXPECT_EQ(done.load(), 6 + large.size() + 1000);
-    for (const size_t at : {size_t{0}, (size_t{16} << 20) - 1, size_t{16} << 20, large.size() - 1}) {
+    for (const size_t at :
+         {size_t{0}, (size_t{16} << 20) - 1, size_t{16} << 20, large.size() - 1}) {
       bytes[payload + at] = static_cast<char>(bytes[payload + at] ^ 1);
-      rows = verify(bytes, {.threads = threads});
+      rows = verify(bytes, with_threads(threads));
       bytes[payload + at] = static_cast<char>(bytes[payload + at] ^ 1);
       ASSERT_TRUE(rows.ok());
       EXPECT_TRUE((*rows)[0].verdict == Verdict::kOk);
@@ -88,17 +110,17 @@ TEST(verify_every_byte_of_a_payload_counts) {
 TEST(verify_tells_what_it_cannot_check) {
   ZipBytes zip;
   zip.torch = false;
-  zip.add({.name = "a/absent", .stored_size = 3, .size = 3}, "abc");
-  zip.add({.name = "a/deflated", .stored_size = 3, .size = 9, .crc = 5, .method = 8}, "abc");
-  zip.add({.name = "a/encrypted", .stored_size = 3, .size = 3, .crc = 5, .flags = 1}, "abc");
-  zip.add({.name = "a/lzma", .stored_size = 3, .size = 9, .crc = 5, .method = 14}, "abc");
-  zip.add({.name = "a/empty"}, "");
-  zip.add({.name = "a/empty with a CRC", .crc = 5}, "");
-  zip.add({.name = "a/renamed", .stored_size = 3, .size = 3, .local_name = "a/another"}, "abc");
+  add(zip, "a/absent", "abc", 0);
+  add(zip, "a/deflated", "abc", 5, 8);
+  add(zip, "a/encrypted", "abc", 5, 0, 1);
+  add(zip, "a/lzma", "abc", 5, 14);
+  add(zip, "a/empty", "", 0);
+  add(zip, "a/empty with a CRC", "", 5);
+  add(zip, "a/renamed", "abc", 5, 0, 0, "a/another");
   auto rows = verify(zip.finish());
   ASSERT_TRUE(rows.ok());
-  constexpr Verdict kWanted[] = {Verdict::kAbsent, Verdict::kDeflated, Verdict::kNone,
-                                 Verdict::kNone,   Verdict::kOk,       Verdict::kMismatch,
+  constexpr Verdict kWanted[] = {Verdict::kAbsent,  Verdict::kDeflated, Verdict::kNone,
+                                 Verdict::kNone,    Verdict::kOk,       Verdict::kMismatch,
                                  Verdict::kMismatch};
   ASSERT_EQ(rows->size(), 7);
   for (size_t i = 0; i < 7; ++i) EXPECT_TRUE((*rows)[i].verdict == kWanted[i]);
@@ -109,7 +131,9 @@ TEST(verify_tells_what_it_cannot_check) {
 
 TEST(verify_stops) {
   const std::atomic<bool> cancelled = true;
-  auto rows = verify(torch_zip().finish(), {.cancelled = &cancelled});
+  VerifyOptions options;
+  options.cancelled = &cancelled;
+  auto rows = verify(torch_zip().finish(), options);
   ASSERT_FALSE(rows.ok());
   EXPECT_TRUE(rows.status().code() == Code::kCancelled);
 }
@@ -134,14 +158,14 @@ TEST(verify_by_reader_of_a_file) {
     ASSERT_TRUE(reader != nullptr);
     (*source)->unmap();
     if (map) EXPECT_TRUE((*source)->reader() == nullptr);
-    auto rows = verify_archive(*reader, {.threads = 3});
+    auto rows = verify_archive(*reader, with_threads(3));
     ASSERT_TRUE(rows.ok());
     for (const CheckedRecord& row : *rows) EXPECT_TRUE(row.verdict == Verdict::kOk);
   }
   auto source = open_file(file.path(), {});
   ASSERT_TRUE(source.ok());
   file.resize(bytes.size() - 1);
-  auto rows = verify_archive(*(*source)->reader(), {});
+  auto rows = verify_archive(*(*source)->reader(), with_threads(1));
   ASSERT_FALSE(rows.ok());
   EXPECT_TRUE(rows.status().code() == Code::kFileChanged);
 }

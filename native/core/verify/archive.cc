@@ -111,9 +111,14 @@ class Pieces {
 // Everything about a record but its bytes. `fault` keeps what is wrong with its local header.
 Result<CheckedRecord> look_at(Source& source, const ZipArchive& archive, uint32_t index) {
   const Record& record = archive.records()[index];
-  CheckedRecord row{std::string(record.name), Verdict::kOk, record.header_offset,
-                    record.stored_size,       record.size,  record.crc,
-                    0,                        {}};
+  CheckedRecord row{std::string(record.name),
+                    Verdict::kOk,
+                    record.header_offset,
+                    record.stored_size,
+                    record.size,
+                    record.crc,
+                    0,
+                    {}};
   auto offset = archive.payload_offset(source, index);
   if (!offset.ok()) {
     if (offset.status().code() != Code::kBadRecord) return std::move(offset).status();
