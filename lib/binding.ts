@@ -224,6 +224,32 @@ export interface Window {
   zeroCopy?: boolean
 }
 
+/** Columns of a row of {@link Verified.rows}. */
+export const VerifiedColumn = {
+  /** 0 ok, 1 mismatch, 2 absent, 3 none, 4 deflated: to be inflated and compared. */
+  verdict: 0,
+  /** Bytes from the start of the file to the payload. */
+  offset: 1,
+  /** Bytes in the file. */
+  stored: 2,
+  /** Bytes once inflated. */
+  size: 3,
+  /** CRC-32 that the archive says. */
+  expected: 4,
+  /** CRC-32 of the bytes. */
+  actual: 5,
+  count: 6,
+} as const
+
+/** The records of an archive, compared with their checksums; none for other formats. */
+export interface Verified {
+  names: PackedStrings
+  /** For each record what is wrong with it, or an empty string. */
+  faults: PackedStrings
+  /** Rows of {@link VerifiedColumn}. */
+  rows: Float64Array
+}
+
 export interface Binding {
   /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
   openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
@@ -301,6 +327,31 @@ export interface Binding {
    * it.
    */
   close(handle: Handle, buffers: ArrayBuffer[]): void
+
+  /**
+   * Compares the records of an archive with their checksums. `source`: the bytes the checkpoint was
+   * opened from, if it was.
+   */
+  verifySync(
+    handle: Handle,
+    source: Uint8Array | undefined,
+    limits: Record<string, number>,
+  ): Outcome<Verified>
+  /**
+   * The same for a file, off the main thread; the handle may be closed meanwhile. `control`: set
+   * [0] to 1 to stop the work; [1] counts the bytes that were read.
+   */
+  verify(
+    handle: Handle,
+    source: undefined,
+    limits: Record<string, number>,
+    control: BigUint64Array,
+  ): Promise<Outcome<Verified>>
+  /** For each storage the record its bytes lie in; 2^32-1 for none. */
+  storageRecords(handle: Handle): Outcome<{ records: Uint32Array }>
+  /** Bytes of the file as it is now. */
+  readFile(handle: Handle, offset: number, length: number): Outcome<{ buffer: ArrayBuffer }>
+  crc32(bytes: Uint8Array): number
 
   // Kernels: plain memory to plain memory. Offsets in bytes, sizes and strides in elements.
   /**

@@ -147,6 +147,18 @@ export class Catalog {
     return storage === NO_INDEX ? undefined : storage
   }
 
+  /** The storages of a tensor and of all its parts. */
+  storagesOf(row: number): Set<number> {
+    const found = new Set<number>()
+    const seen = new Set<number>([row])
+    for (const next of seen) {
+      const storage = this.storageOf(next)
+      if (storage !== undefined) found.add(storage)
+      for (const [, part] of this.parts(next)) seen.add(part)
+    }
+    return found
+  }
+
   quantizer(row: number): NativeQuantizer | undefined {
     return this.#tables.quantizers[this.tensor(row, 'quantizer')]
   }

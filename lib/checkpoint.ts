@@ -10,6 +10,7 @@ import type { Limits } from './limits'
 import { printable } from './printable'
 import { type FoldOptions, type StateDict, type StateDictOptions, StateDicts } from './state-dict'
 import type { Tensor } from './tensor'
+import { checkVerifyOptions, type RecordVerdict, type VerifyOptions, verify } from './verify'
 
 /** Only this package makes checkpoints. */
 const KEY = Symbol('Checkpoint')
@@ -168,6 +169,23 @@ export class Checkpoint {
   get root(): unknown {
     this.#content.checkOpen()
     return this.#content.root
+  }
+
+  /**
+   * Compares every record that has a checksum with it, off the main thread and on several, and says
+   * of each what came out: damage is a verdict, not an error. Parts of a checkpoint of several files
+   * are opened as they are needed; one that is missing or cannot be opened is a `mismatch` under the
+   * empty name. What is compared are the files as they are now, not what was written to tensors;
+   * bytes that were given to `open` are compared before this returns.
+   *
+   * @throws {@link StateError} `CLOSED` after {@link close}, `FILE_CHANGED`
+   * @throws {@link LimitError} for a part that needs more than `limits` allow
+   */
+  async verify(options: VerifyOptions = {}): Promise<RecordVerdict[]> {
+    const checked = checkVerifyOptions(options)
+    checked.signal?.throwIfAborted()
+    this.#content.checkOpen()
+    return verify(this.#content.units(), checked, () => this.#content.checkOpen())
   }
 
   get closed(): boolean {

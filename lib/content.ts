@@ -3,6 +3,7 @@
  * (`parts/`). {@link Checkpoint} is the face of one of these.
  */
 import type { Tensor } from './tensor'
+import type { Unit } from './verify'
 
 /**
  * How the checkpoint is packed.
@@ -75,6 +76,8 @@ export interface Content {
   readonly outline: unknown
   /** The same map each time for the same branch. */
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor>
+  /** What is checked for damage, each on its own. */
+  units(): readonly Unit[]
   /** @throws {@link StateError} `CLOSED` */
   checkOpen(): void
   close(): void

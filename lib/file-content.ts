@@ -1,11 +1,18 @@
 /** The content of one file, or of the bytes of one. */
-import { binding, type NativeTape, type Opened, type PackedStrings } from './binding'
+import { binding, type NativeTape, type Opened, type PackedStrings, StoragePlace } from './binding'
 import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import type { FileSession } from './session'
 import { rootOf } from './tape'
 import { Tensor } from './tensor'
 import { TensorMap } from './tensor-map'
+import type { Unit } from './verify'
+
+/** Formats that lie in zip archives. */
+const ARCHIVES: ReadonlySet<Format> = new Set(['zip', 'torchscript', 'package', 'pt2'])
+
+/** In a list of records: none. */
+const NO_RECORD = 0xffff_ffff
 
 export class FileContent implements Content {
   readonly format: Format
@@ -103,6 +110,52 @@ export class FileContent implements Content {
       this.#outline = { value: rootOf(this.#tape(true), { session, tensor, storage }) }
     }
     return this.#outline.value
+  }
+
+  units(): readonly Unit[] {
+    const { path, size } = this
+    return [{ name: path ?? '', path, bytes: size, open: () => this }]
+  }
+
+  get session(): FileSession {
+    return this.#session
+  }
+
+  /** Whether it is an archive, of records that can have checksums. */
+  get hasRecords(): boolean {
+    return ARCHIVES.has(this.format)
+  }
+
+  /**
+   * Names of tensors by the record their elements lie in; of a file that is no archive, by storage.
+   */
+  tensorsByRecord(): Map<number, string[]> {
+    const { handle, catalog } = this.#session
+    const { records } = this.#session.unwrap(binding.storageRecords(handle))
+    const found = new Map<number, string[]>()
+    for (const [name, row] of this.#tensors.rows()) {
+      const places = new Set<number>()
+      for (const storage of catalog.storagesOf(row)) {
+        const record = records[storage]!
+        if (this.hasRecords) {
+          if (record !== NO_RECORD) places.add(record)
+        } else if (catalog.storage(storage, 'place') === StoragePlace.file) places.add(storage)
+      }
+      for (const place of places) {
+        const names = found.get(place)
+        if (names === undefined) found.set(place, [name])
+        else names.push(name)
+      }
+    }
+    return found
+  }
+
+  /** Bytes of the file as it is now, or of those that were opened. */
+  readFile(offset: number, length: number): Uint8Array {
+    const { handle, source } = this.#session
+    if (source !== undefined) return source.subarray(offset, offset + length)
+    const { buffer } = this.#session.unwrap(binding.readFile(handle, offset, length))
+    return new Uint8Array(buffer)
   }
 
   checkOpen(): void {

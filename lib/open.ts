@@ -7,6 +7,7 @@ import type { Content } from './content'
 import type { FileContent } from './file-content'
 import { type Plan, planOfFile, planOfName, planOfParts, planOfPath } from './parts/plan'
 import { type OpenOptions, Request } from './request'
+import { refuse, refuseDamagedSync, verify } from './verify'
 
 /** A path or a `file:` URL. */
 export type Location = string | URL
@@ -33,7 +34,18 @@ export type Source = Location | readonly Location[] | Uint8Array
 export async function open(source: Source, options: OpenOptions = {}): Promise<Checkpoint> {
   const [checked, request] = [checkSource(source), new Request(options)]
   request.signal?.throwIfAborted()
-  return checkpointOf(await content(checked, request), request.limits)
+  const opened = await content(checked, request)
+  if (request.verify) {
+    const { signal } = request
+    try {
+      const verdicts = await verify(opened.units(), { signal }, () => opened.checkOpen())
+      for (const verdict of verdicts) refuse(verdict)
+    } catch (error) {
+      opened.close()
+      throw error
+    }
+  }
+  return checkpointOf(opened, request.limits)
 }
 
 /**
@@ -44,7 +56,16 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
 export function openSync(source: Source, options: OpenOptions = {}): Checkpoint {
   const [checked, request] = [checkSource(source), new Request(options)]
   request.signal?.throwIfAborted()
-  return checkpointOf(contentSync(checked, request), request.limits)
+  const opened = contentSync(checked, request)
+  if (request.verify) {
+    try {
+      refuseDamagedSync(opened.units())
+    } catch (error) {
+      opened.close()
+      throw error
+    }
+  }
+  return checkpointOf(opened, request.limits)
 }
 
 async function content(source: CheckedSource, request: Request): Promise<Content> {

@@ -45,9 +45,14 @@ export interface OpenOptions {
    * zip archive has a checksum of is compared with it. An undamaged file opens as always.
    */
   salvage?: boolean | undefined
+  /**
+   * Compare every record that has a checksum with it, as {@link Checkpoint.verify} does, and refuse
+   * the checkpoint with `CHECKSUM_MISMATCH` when one is not as it was. All parts are opened.
+   */
+  verify?: boolean | undefined
 }
 
-const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'parts', 'salvage'] as const
+const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'parts', 'salvage', 'verify'] as const
 
 /** A deflated record that has to be inflated before the checkpoint can be read. */
 interface Deflated {
@@ -65,13 +70,14 @@ export class Request {
   readonly mmap: boolean
   readonly parts: 'check' | 'lazy' | 'open'
   readonly limits: Limits
+  readonly verify: boolean
   readonly #native: Omit<NativeOptions, 'inflated'>
 
   constructor(options: OpenOptions) {
     checkOptions('options', options, OPTIONS)
     const given: OpenOptions = options
     const { signal, limits = {}, mmap = true, globals = 'opaque', parts = 'check' } = given
-    const { salvage = false } = given
+    const { salvage = false, verify = false } = given
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
       throw wrongType('options.signal', 'an AbortSignal', signal)
     }
@@ -83,10 +89,12 @@ export class Request {
       throw wrongValue('options.parts', "'check', 'lazy' or 'open'", parts)
     }
     if (typeof salvage !== 'boolean') throw wrongType('options.salvage', 'a boolean', salvage)
+    if (typeof verify !== 'boolean') throw wrongType('options.verify', 'a boolean', verify)
     const caps = checkLimits(limits)
     this.signal = signal
     this.mmap = mmap
     this.parts = parts
+    this.verify = verify
     this.limits = { ...LIMITS, ...caps }
     this.#native = { map: mmap, strict: globals === 'strict', salvage, limits: caps }
   }

@@ -97,6 +97,16 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
     return name === undefined ? undefined : this.get(name)
   }
 
+  /**
+   * Full names and rows, without making tensors.
+   *
+   * @internal
+   */
+  *rows(): Generator<[string, number], void> {
+    const { positions, rows } = this.#indexed
+    for (const [name, position] of positions) yield [joined(this.#prefix, name), rows[position]!]
+  }
+
   #at(position: number, name: string): Tensor {
     let tensor = this.#tensors[position]
     if (tensor === undefined) {

@@ -74,6 +74,7 @@ describe('arguments', () => {
     [{ signal: {} }, 'options.signal'],
     [{ mmap: 1 }, 'options.mmap'],
     [{ mmap: null }, 'options.mmap'],
+    [{ verify: 1 }, 'options.verify'],
     [{ limits: 3 }, 'options.limits'],
     [{ limits: null }, 'options.limits'],
     [{ limits: { nodes: '3' } }, 'options.limits.nodes'],
@@ -103,7 +104,7 @@ describe('arguments', () => {
     [{ Signal: 1 }, 'Expected perhaps signal in options but received the unknown name Signal'],
     [
       { weightsOnly: true },
-      'Expected one of signal, limits, mmap, globals, parts, salvage in options',
+      'Expected one of signal, limits, mmap, globals, parts, salvage, verify in options',
     ],
     [{ limits: { node: 3 } }, 'Expected perhaps nodes in options.limits'],
     [{ limits: { copy_bytes: 3 } }, 'Expected perhaps copyBytes in options.limits'],

@@ -46,7 +46,7 @@ test.each([
     'Checkpoint',
     torchmap.Checkpoint,
     `byteOrder close closed era flavor format identity isMapped isSalvaged metadata parts path
-    producer root size skipped stateDict tensors training`,
+    producer root size skipped stateDict tensors training verify`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {

@@ -7,6 +7,7 @@ import type { FileContent } from '../file-content'
 import { MadeSession } from '../made'
 import type { Request } from '../request'
 import type { Tensor } from '../tensor'
+import type { Unit } from '../verify'
 import { ItemFile } from './dcp-files'
 import type { Chunk, Place, Table, TensorItem } from './dcp-table'
 import type { Box } from './dcp-tiling'
@@ -80,6 +81,31 @@ export class Items {
       this.#objects.set(name, found)
     }
     return found
+  }
+
+  /** Every item and chunk that has a place, each an archive of its own. */
+  units(): Unit[] {
+    const units: Unit[] = []
+    const seen = new Set<string>()
+    const add = (name: string, place: Place) => {
+      const key = `${place.offset} ${place.length} ${place.file}`
+      if (seen.has(key)) return
+      seen.add(key)
+      const file = this.#fileOf(place)
+      units.push({
+        name,
+        path: file.path,
+        item: name,
+        bytes: place.length,
+        open: () => file.item(place, name),
+        release: (content) => file.release(content),
+      })
+    }
+    for (const [name, item] of this.#table.items) {
+      if (item.kind === 'bytes') add(name, item.place)
+      else if (item.kind === 'tensor') for (const { place } of item.chunks) add(name, place)
+    }
+    return units
   }
 
   close(): void {

@@ -10,6 +10,7 @@ import { NamedTensors } from '../named-tensors'
 import type { Request } from '../request'
 import type { Tensor } from '../tensor'
 import { joined } from '../tensor-map'
+import type { Unit } from '../verify'
 import type { Budget } from './budget'
 import { Items, skip } from './dcp-items'
 import { Nest, weightsIn } from './dcp-nest'
@@ -129,6 +130,17 @@ export class DcpContent extends SeveralFiles {
       this.#stateDicts.set(from, found)
     }
     return found
+  }
+
+  /** The index is a bare pickle. */
+  override units(): readonly Unit[] {
+    const { parts, beside } = this.#source
+    const files = parts.map(({ path, size }) =>
+      path === beside?.path
+        ? { name: path, path, bytes: size, open: () => beside }
+        : { name: path, path, bytes: size },
+    )
+    return [...files, ...this.#items.units()]
   }
 
   protected override release(): void {

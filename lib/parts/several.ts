@@ -2,13 +2,17 @@
 import { endianness } from 'node:os'
 import type { Content, FileIdentity, Format, Part, Skipped } from '../content'
 import { StateError } from '../errors'
+import type { FileContent } from '../file-content'
 import type { Tensor } from '../tensor'
+import type { Unit } from '../verify'
 
 /** A part as its checkpoint knows it. */
 export interface SizedPart extends Part {
   /** Bytes. */
   readonly size: number
   readonly isSalvaged?: boolean
+  /** Opens it, where it is a checkpoint of its own. */
+  readonly content?: FileContent
 }
 
 export abstract class SeveralFiles implements Content {
@@ -51,6 +55,15 @@ export abstract class SeveralFiles implements Content {
   /** Whether any part that is open is damaged. */
   get isSalvaged(): boolean {
     return this.parts.some((part) => part.isSalvaged === true)
+  }
+
+  units(): readonly Unit[] {
+    return this.parts.map((part) => ({
+      name: part.path,
+      path: part.path,
+      bytes: sizeOf(part),
+      open: () => part.content!,
+    }))
   }
 
   get isClosed(): boolean {

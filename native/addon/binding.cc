@@ -21,6 +21,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["classify"] = Napi::Function::New(env, guarded<classify>, "classify");
   exports["stateDict"] = Napi::Function::New(env, guarded<state_dict>, "stateDict");
   exports["close"] = Napi::Function::New(env, guarded<torchmap::addon::close>, "close");
+  exports["verifySync"] = Napi::Function::New(env, guarded<verify_sync>, "verifySync");
+  exports["verify"] = Napi::Function::New(env, guarded<verify_async>, "verify");
+  exports["storageRecords"] = Napi::Function::New(env, guarded<storage_records>, "storageRecords");
+  exports["readFile"] = Napi::Function::New(env, guarded<read_file_bytes>, "readFile");
+  exports["crc32"] = Napi::Function::New(env, guarded<crc32_of>, "crc32");
   exports["gather"] = Napi::Function::New(env, guarded<gather>, "gather");
   exports["place"] = Napi::Function::New(env, guarded<torchmap::addon::place>, "place");
   exports["swap"] = Napi::Function::New(env, guarded<swap_units>, "swap");

@@ -22,6 +22,12 @@ Napi::Value state_dict(const Napi::CallbackInfo& info);
 Napi::Value script_code(const Napi::CallbackInfo& info);
 Napi::Value classify(const Napi::CallbackInfo& info);
 Napi::Value tables(const Napi::CallbackInfo& info);
+// verify.cc
+Napi::Value verify_sync(const Napi::CallbackInfo& info);
+Napi::Value verify_async(const Napi::CallbackInfo& info);
+Napi::Value storage_records(const Napi::CallbackInfo& info);
+Napi::Value read_file_bytes(const Napi::CallbackInfo& info);
+Napi::Value crc32_of(const Napi::CallbackInfo& info);
 // kernels.cc
 Napi::Value gather(const Napi::CallbackInfo& info);
 Napi::Value place(const Napi::CallbackInfo& info);

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "core/bytes.h"
-#include "core/kernels/half.h"
+#include "core/kernels/convert_half.h"
 
 namespace torchmap {
 namespace {
@@ -92,11 +92,9 @@ void to_float32(const std::byte* source, DType dtype, uint64_t count, float* tar
     case DType::kFloat64:
       return cast<double>(source, count, target);
     case DType::kFloat16:
-      for (uint64_t i = 0; i < count; ++i) target[i] = half_to_float(load<uint16_t>(source, i));
-      return;
+      return halves_to_float32(source, count, target);
     case DType::kBFloat16:
-      for (uint64_t i = 0; i < count; ++i) target[i] = bfloat16_to_float(load<uint16_t>(source, i));
-      return;
+      return bfloat16s_to_float32(source, count, target);
     case DType::kFloat8E5M2:
       return from_float8({5, 2, 15, false, true}, source, count, target);
     case DType::kFloat8E4M3Fn:

@@ -55,6 +55,6 @@ Status io_failure(const char* call, int error);
 std::shared_ptr<Source> map_file(FileHandle& file);
 
 // A source that reads the file.
-std::shared_ptr<Source> read_file(FileHandle file);
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file);
 
 }  // namespace torchmap

@@ -8,29 +8,33 @@ namespace {
 
 class FileReader final : public Source {
  public:
-  explicit FileReader(FileHandle file) : file_(std::move(file)) { identity_ = file_.identity(); }
+  explicit FileReader(std::shared_ptr<const FileHandle> file) : file_(std::move(file)) {
+    identity_ = file_->identity();
+  }
 
   Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
     TRY(check_range(offset, length));
     return copies_.get(offset, length,
-                       [&](std::span<std::byte> target) { return file_.read(offset, target); });
+                       [&](std::span<std::byte> target) { return file_->read(offset, target); });
   }
 
   Status read(uint64_t offset, std::span<std::byte> target) override {
     TRY(check_range(offset, target.size()));
-    return file_.read(offset, target);
+    return file_->read(offset, target);
   }
 
-  Status check_unchanged() const override { return file_.check_unchanged(); }
+  Status check_unchanged() const override { return file_->check_unchanged(); }
+
+  std::shared_ptr<Source> reader() const override { return read_file(file_); }
 
  private:
-  FileHandle file_;
+  std::shared_ptr<const FileHandle> file_;
   Copies copies_;
 };
 
 }  // namespace
 
-std::shared_ptr<Source> read_file(FileHandle file) {
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file) {
   return std::make_shared<FileReader>(std::move(file));
 }
 

@@ -62,7 +62,7 @@ class Mapping final : public Source {
       if (pages == nullptr) return false;
       pages_ = {pages, static_cast<size_t>(size)};
     }
-    file_.emplace(std::move(file));
+    file_ = std::make_shared<const FileHandle>(std::move(file));
     identity_ = file_->identity();
     return true;
   }
@@ -87,8 +87,10 @@ class Mapping final : public Source {
     return file_->check_unchanged();
   }
 
+  std::shared_ptr<Source> reader() const override { return file_ ? read_file(file_) : nullptr; }
+
  private:
-  std::optional<FileHandle> file_;
+  std::shared_ptr<const FileHandle> file_;
   std::span<std::byte> pages_;
 };
 

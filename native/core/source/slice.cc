@@ -34,6 +34,11 @@ class Slice final : public Source {
     return base_->check_unchanged();
   }
 
+  std::shared_ptr<Source> reader() const override {
+    std::shared_ptr<Source> base = base_ ? base_->reader() : nullptr;
+    return base ? std::make_shared<Slice>(std::move(base), offset_, size()) : nullptr;
+  }
+
  private:
   Status check(uint64_t offset, uint64_t length) const {
     TRY(check_range(offset, length));

@@ -51,6 +51,11 @@ class Source {
   // nobody looks at them any more. Later views answer kClosed.
   virtual void unmap() {}
 
+  // A source of its own over the same open file, for another thread: it copies, and lives on when
+  // this one is unmapped. Its read() and check_unchanged() may be called by several threads at
+  // once. Null where there is no file or it is closed.
+  virtual std::shared_ptr<Source> reader() const { return nullptr; }
+
   // kFileChanged when the open file is no longer the size or age it was; call before touching
   // pages, since touching a page that the file lost kills the process.
   virtual Status check_unchanged() const { return {}; }

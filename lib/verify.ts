@@ -1,0 +1,309 @@
+/**
+ * Checking a checkpoint against the checksums in its files. The bytes are read natively, off the
+ * main thread; deflated records are inflated here.
+ */
+import { setImmediate as turn } from 'node:timers/promises'
+import { checkOptions, wrongType } from './arguments'
+import { binding, type Outcome, type Verified, VerifiedColumn } from './binding'
+import { stringAt } from './catalog'
+import { type ErrorPlace, FormatError, isCheckpointError, LimitError } from './errors'
+import type { FileContent } from './file-content'
+import { inflate } from './inflate'
+
+/**
+ * - `ok`: the bytes have the CRC-32 that the archive says
+ * - `mismatch`: they have another, or the record or file is damaged as `message` says
+ * - `absent`: the record was written without a CRC-32
+ * - `none`: the format has no checksums, or the record cannot be read, as `message` says
+ */
+export type Verdict = 'ok' | 'mismatch' | 'absent' | 'none'
+
+/** What {@link Checkpoint.verify} found out about one record. */
+export interface RecordVerdict {
+  /**
+   * Name in the archive; of formats without archives the key of a storage, or empty for the file.
+   */
+  readonly record: string
+  readonly verdict: Verdict
+  /** The file it lies in; nothing for bytes. */
+  readonly path: string | undefined
+  /** Of a distributed checkpoint: the item whose archive it is a record of. */
+  readonly item?: string
+  /** Bytes in the file. */
+  readonly bytes: number
+  /** CRC-32 that the archive says; only with `ok` and `mismatch`. */
+  readonly expected?: number
+  /** CRC-32 of the bytes, where they could be read. */
+  readonly actual?: number
+  /** Names of the tensors whose elements lie in it, as the file has them when opened alone. */
+  readonly tensors: readonly string[]
+  /** What is wrong, or why nothing can be said, where numbers do not tell. */
+  readonly message?: string
+}
+
+/** How far {@link Checkpoint.verify} has come. */
+export interface VerifyProgress {
+  readonly phase: 'verify'
+  /** Bytes of all files that are done; never falls, `total` in the end. */
+  readonly loaded: number
+  readonly total: number
+  /** The file; of a distributed checkpoint the item; empty for bytes. */
+  readonly name: string
+}
+
+export interface VerifyOptions {
+  /** Stops the work; the promise rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+  /** Is told now and then how far the work has come; what it throws stops the work. */
+  onProgress?: ((progress: VerifyProgress) => void) | undefined
+}
+
+/** What is checked on its own: a file, or an archive in one. */
+export interface Unit {
+  readonly name: string
+  readonly path: string | undefined
+  readonly item?: string
+  /** Bytes of the file. */
+  readonly bytes: number
+  /** Nothing for a file that has no checksums and is not opened. */
+  open?(): FileContent
+  /** Closes what was opened for this alone. */
+  release?(content: FileContent): void
+}
+
+/** Milliseconds between two looks at how far the native side is. */
+const INTERVAL = 25
+
+const VERDICTS = ['ok', 'mismatch', 'absent', 'none', 'deflated'] as const
+
+export function checkVerifyOptions(options: VerifyOptions): VerifyOptions {
+  checkOptions('options', options, ['signal', 'onProgress'])
+  const { signal, onProgress }: VerifyOptions = options
+  if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+    throw wrongType('options.signal', 'an AbortSignal', signal)
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw wrongType('options.onProgress', 'a function', onProgress)
+  }
+  return { signal, onProgress }
+}
+
+/**
+ * Checks all units, one after another.
+ *
+ * @param checkOpen throws once the checkpoint is closed
+ */
+export async function verify(
+  units: readonly Unit[],
+  { signal, onProgress }: VerifyOptions,
+  checkOpen: () => void,
+): Promise<RecordVerdict[]> {
+  const total = units.reduce((sum, { bytes }) => sum + bytes, 0)
+  const verdicts: RecordVerdict[] = []
+  let before = 0
+  const step = () => {
+    signal?.throwIfAborted()
+    checkOpen()
+  }
+  for (const unit of units) {
+    step()
+    const report = (done: number) => {
+      const loaded = before + Math.min(done, unit.bytes)
+      onProgress?.({ phase: 'verify', loaded, total, name: unit.name })
+    }
+    report(0)
+    const opened = openUnit(unit)
+    if (opened instanceof Check) {
+      try {
+        const outcome = await opened.run(step, report, signal)
+        for (const found of opened.verdicts(outcome)) {
+          if (found === undefined) {
+            await turn()
+            step()
+          } else verdicts.push(found)
+        }
+      } finally {
+        opened.release()
+      }
+    } else verdicts.push(opened)
+    report(unit.bytes)
+    before += unit.bytes
+  }
+  return verdicts
+}
+
+/**
+ * The same before it returns.
+ *
+ * @throws {@link FormatError} `CHECKSUM_MISMATCH` for the first record that is not as it was
+ */
+export function refuseDamagedSync(units: readonly Unit[]): void {
+  for (const unit of units) {
+    if (unit.open === undefined) continue
+    const check = new Check(unit, unit.open())
+    try {
+      for (const found of check.verdicts(check.runSync())) if (found !== undefined) refuse(found)
+    } finally {
+      check.release()
+    }
+  }
+}
+
+/** @throws {@link FormatError} `CHECKSUM_MISMATCH` when the verdict is `mismatch` */
+export function refuse({ verdict, record, path, bytes, expected, actual, message }: RecordVerdict) {
+  if (verdict !== 'mismatch') return
+  const what =
+    actual === undefined
+      ? `record '${record}' is damaged: ${message}`
+      : `the ${bytes} bytes of record '${record}' have CRC-32 ${actual} but the archive says ${expected}`
+  throw new FormatError('CHECKSUM_MISMATCH', what, { path, record })
+}
+
+/** A file that cannot be opened is damaged; it has a verdict of its own. */
+function openUnit(unit: Unit): Check | RecordVerdict {
+  const { path, bytes, item } = unit
+  const place = { record: '', path, ...(item === undefined ? {} : { item }), bytes, tensors: [] }
+  if (unit.open === undefined) return Object.freeze({ ...place, verdict: 'none' })
+  try {
+    return new Check(unit, unit.open())
+  } catch (error) {
+    const isDamage = isCheckpointError(error, 'MISSING_SHARD') || error instanceof FormatError
+    if (!isDamage) throw error
+    return Object.freeze({ ...place, verdict: 'mismatch', message: error.message })
+  }
+}
+
+/** One unit that was opened. */
+class Check {
+  readonly #unit: Unit
+  readonly #content: FileContent
+  /** Names of tensors by record, or, where there is no archive, by storage. */
+  readonly #names: ReadonlyMap<number, string[]>
+
+  constructor(unit: Unit, content: FileContent) {
+    this.#unit = unit
+    this.#content = content
+    this.#names = content.tensorsByRecord()
+  }
+
+  release(): void {
+    this.#unit.release?.(this.#content)
+  }
+
+  runSync(): Verified {
+    const { handle, source, limits } = this.#content.session
+    return this.#unwrap(binding.verifySync(handle, source, { ...limits }))
+  }
+
+  /** @param step throws when the work has to stop */
+  async run(
+    step: () => void,
+    report: (done: number) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<Verified> {
+    const { handle, source, limits } = this.#content.session
+    // The caller's bytes could go away under a thread: they are checked at once.
+    if (source !== undefined) return this.runSync()
+    const control = new BigUint64Array(2)
+    let failure: { reason: unknown } | undefined
+    const stop = () => {
+      control[0] = 1n
+    }
+    const timer = setInterval(() => {
+      if (failure !== undefined) return
+      try {
+        step()
+        report(Number(control[1]))
+      } catch (reason) {
+        failure = { reason }
+        stop()
+      }
+    }, INTERVAL)
+    signal?.addEventListener('abort', stop, { once: true })
+    let outcome: Outcome<Verified>
+    try {
+      outcome = await binding.verify(handle, undefined, { ...limits }, control)
+    } finally {
+      clearInterval(timer)
+      signal?.removeEventListener('abort', stop)
+    }
+    if (failure !== undefined) throw failure.reason
+    step()
+    return this.#unwrap(outcome)
+  }
+
+  /** The verdicts; between them nothing, after every record that took time here. */
+  *verdicts({ names, faults, rows }: Verified): Generator<RecordVerdict | undefined, void> {
+    const { session } = this.#content
+    const { path, item } = this.#unit
+    const place = item === undefined ? { path } : { path, item }
+    if (!this.#content.hasRecords) {
+      yield* this.#withoutRecords(place)
+      return
+    }
+    for (let i = 0; i < names.ends.length; ++i) {
+      const cell = (column: keyof typeof VerifiedColumn) =>
+        rows[i * VerifiedColumn.count + VerifiedColumn[column]]!
+      const record = stringAt(names, i)
+      const verdict = VERDICTS[cell('verdict')]!
+      const message = stringAt(faults, i)
+      const common = { record, ...place, bytes: cell('stored'), tensors: this.#names.get(i) ?? [] }
+      const expected = cell('expected')
+      if (verdict === 'deflated') {
+        const shape = { offset: cell('offset'), stored: cell('stored'), bytes: cell('size') }
+        const found = this.#inflated(shape, expected, {
+          path: session.path,
+          record,
+          offset: shape.offset,
+        })
+        yield Object.freeze({ ...common, ...found })
+        yield undefined
+      } else if (message !== '') {
+        yield Object.freeze({ ...common, verdict, message })
+      } else if (verdict === 'absent') {
+        yield Object.freeze({ ...common, verdict })
+      } else {
+        yield Object.freeze({ ...common, verdict, expected, actual: cell('actual') })
+      }
+    }
+  }
+
+  /** Sizes were compared when it was opened, and once more by the native side. */
+  *#withoutRecords(place: { path: string | undefined; item?: string }) {
+    const { catalog } = this.#content.session
+    let count = 0
+    for (const [storage, tensors] of this.#names) {
+      const record = catalog.storageKey(storage)
+      const bytes = catalog.storage(storage, 'bytes')
+      yield Object.freeze({ record, verdict: 'none', ...place, bytes, tensors } as const)
+      ++count
+    }
+    if (count > 0) return
+    const { bytes } = this.#unit
+    yield Object.freeze({ record: '', verdict: 'none', ...place, bytes, tensors: [] } as const)
+  }
+
+  #inflated(
+    { offset, stored, bytes }: { offset: number; stored: number; bytes: number },
+    expected: number,
+    place: ErrorPlace,
+  ): Pick<RecordVerdict, 'verdict' | 'expected' | 'actual' | 'message'> {
+    const { limits } = this.#content.session
+    try {
+      const limit = limits.inflatedBytes
+      const read = () => this.#content.readFile(offset, stored)
+      // Nothing is read of what is too large.
+      const deflated = bytes > limit ? new Uint8Array(0) : read()
+      const actual = binding.crc32(inflate(deflated, bytes, { exactly: true, limit, place }))
+      return { verdict: actual === expected ? 'ok' : 'mismatch', expected, actual }
+    } catch (error) {
+      if (error instanceof LimitError) return { verdict: 'none', message: error.message }
+      if (!isCheckpointError(error, 'BAD_RECORD')) throw error
+      return { verdict: 'mismatch', expected, message: error.message }
+    }
+  }
+
+  #unwrap(outcome: Outcome<Verified>): Verified {
+    return this.#content.session.unwrap(outcome)
+  }
+}

@@ -1,0 +1,205 @@
+// Checking the records of archives against their checksums: at once, or on a thread of libuv's
+// pool, which has help from others.
+#include <algorithm>
+#include <thread>
+
+#include "addon/entries.h"
+#include "addon/guard.h"
+#include "addon/handle.h"
+#include "addon/values.h"
+#include "core/archive/crc32.h"
+#include "core/verify/archive.h"
+
+namespace torchmap::addon {
+namespace {
+
+using Rows = std::vector<CheckedRecord>;
+
+// What a thread needs: a source that lives on when the checkpoint is closed.
+struct Work {
+  std::shared_ptr<Source> source;
+  VerifyOptions options;
+  bool is_archive = false;
+
+  // No rows for what has no checksums, but the file must be the one that was opened.
+  Result<Rows> run() const {
+    if (is_archive) return verify_archive(*source, options);
+    TRY(source->check_unchanged());
+    return Rows();
+  }
+};
+
+// The second argument are the caller's bytes, for a checkpoint that was opened from them.
+Result<Work> read_work(const Napi::CallbackInfo& info) {
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint) return Status(Code::kClosed, "the checkpoint is closed");
+  Work work;
+  if (info[1].IsUndefined()) {
+    work.source = session.checkpoint->source().reader();
+    if (!work.source) return Status(Code::kClosed, "the file is closed");
+  } else {
+    work.source = open_memory(bytes_of(info[1]));
+  }
+  work.is_archive = session.checkpoint->archive().has_value();
+  work.options.salvage = session.checkpoint->salvaged();
+  const auto limits = info[2].As<Napi::Object>();
+#define LIMIT(member, js, value, reason) \
+  if (limits.Has(js)) work.options.limits.member = integer_of(limits.Get(js));
+#include "core/limits.def"
+#undef LIMIT
+  work.options.threads = std::max(std::thread::hardware_concurrency(), 1u);
+  return work;
+}
+
+void add(Names& names, std::string_view name) {
+  names.text += name;
+  names.ends.push(names.text.size());
+}
+
+// Verified of lib/binding.ts.
+Napi::Object verified(Napi::Env env, const Rows& rows) {
+  constexpr size_t kColumns = 6;
+  Names names, faults;
+  Napi::Float64Array table = Napi::Float64Array::New(env, rows.size() * kColumns);
+  double* cell = table.Data();
+  for (const CheckedRecord& row : rows) {
+    add(names, row.name);
+    add(faults, row.fault);
+    *cell++ = static_cast<double>(row.verdict);
+    *cell++ = static_cast<double>(row.offset);
+    *cell++ = static_cast<double>(row.stored_size);
+    *cell++ = static_cast<double>(row.size);
+    *cell++ = row.expected;
+    *cell++ = row.actual;
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result["names"] = packed_strings(env, names);
+  result["faults"] = packed_strings(env, faults);
+  result["rows"] = table;
+  return result;
+}
+
+class VerifyWorker final : public Napi::AsyncWorker {
+ public:
+  VerifyWorker(Napi::Env env, Work work, Napi::BigUint64Array control)
+      : Napi::AsyncWorker(env),
+        deferred_(env),
+        work_(std::move(work)),
+        control_(Napi::Persistent(control)) {
+    static_assert(sizeof(std::atomic<bool>) == 1 && sizeof(std::atomic<uint64_t>) == 8);
+    work_.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
+    work_.options.done = reinterpret_cast<std::atomic<uint64_t>*>(control.Data() + 1);
+  }
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    try {
+      result_.emplace(work_.run());
+    } catch (const std::bad_alloc&) {
+      SetError("there is not enough memory");
+    }
+  }
+  // Nothing may be thrown out of here: a worker thread that is being terminated refuses every call.
+  void OnOK() override {
+    const Napi::HandleScope scope(Env());
+    try {
+      deferred_.Resolve(result_->ok() ? verified(Env(), **result_)
+                                      : failure(Env(), result_->status()));
+    } catch (const std::bad_alloc&) {
+      deferred_.Reject(out_of_memory(Env()).Value());
+    } catch (const Napi::Error&) {
+    }
+  }
+  void OnError(const Napi::Error&) override {
+    const Napi::HandleScope scope(Env());
+    try {
+      deferred_.Reject(out_of_memory(Env()).Value());
+    } catch (const Napi::Error&) {
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  Work work_;
+  Napi::Reference<Napi::BigUint64Array> control_;
+  std::optional<Result<Rows>> result_;
+};
+
+}  // namespace
+
+Napi::Value verify_sync(const Napi::CallbackInfo& info) {
+  auto work = read_work(info);
+  if (!work.ok()) return failure(info.Env(), work.status());
+  auto rows = work->run();
+  return rows.ok() ? verified(info.Env(), *rows) : failure(info.Env(), rows.status());
+}
+
+Napi::Value verify_async(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto work = read_work(info);
+  if (!work.ok()) {
+    const Napi::Promise::Deferred refused(env);
+    refused.Resolve(failure(env, work.status()));
+    return refused.Promise();
+  }
+  auto worker = std::make_unique<VerifyWorker>(env, std::move(work).value(),
+                                               info[3].As<Napi::BigUint64Array>());
+  const Napi::Promise promise = worker->promise();
+  worker.release()->Queue();
+  return promise;
+}
+
+// For each storage the record its bytes lie in, or kNoIndex.
+Napi::Value storage_records(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+  const std::vector<Storage>& storages = session.checkpoint->catalog().storages;
+  std::vector<uint32_t> found(storages.size(), kNoIndex);
+  if (const auto& archive = session.checkpoint->archive()) {
+    const std::vector<Record>& records = archive->records();
+    std::vector<uint32_t> order(records.size());
+    for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      return records[a].header_offset < records[b].header_offset;
+    });
+    for (size_t i = 0; i < storages.size(); ++i) {
+      const Storage& row = storages[i];
+      if (row.place == StoragePlace::kRecord) found[i] = row.record;
+      if (row.place != StoragePlace::kFile) continue;
+      // An archive in a record of the archive.
+      const auto behind = std::upper_bound(
+          order.begin(), order.end(), row.offset,
+          [&](uint64_t offset, uint32_t record) { return offset < records[record].header_offset; });
+      if (behind != order.begin() && row.offset < records[behind[-1]].end) found[i] = behind[-1];
+    }
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result["records"] = words(env, found.data(), found.size());
+  return result;
+}
+
+// Bytes of the file as it is now, for a record to be inflated.
+Napi::Value read_file_bytes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+  const uint64_t offset = integer_of(info[1]), length = integer_of(info[2]);
+  Source& source = session.checkpoint->source();
+  if (!fits(offset, length, source.size()))
+    throw Napi::RangeError::New(env, "the bytes are not in the file");
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, length);
+  Status status = source.read(offset, {static_cast<std::byte*>(buffer.Data()), length});
+  if (!status.ok()) return failure(env, status);
+  Napi::Object result = Napi::Object::New(env);
+  result["buffer"] = buffer;
+  return result;
+}
+
+Napi::Value crc32_of(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), crc32(0, bytes_of(info[0])));
+}
+
+}  // namespace torchmap::addon

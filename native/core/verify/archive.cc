@@ -1,0 +1,176 @@
+#include "core/verify/archive.h"
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "core/archive/crc32.h"
+
+namespace torchmap {
+namespace {
+
+// What one thread does at a time, and what it reads at once, which stays in the processor's cache
+// until the CRC is made of it.
+constexpr uint64_t kPiece = uint64_t{16} << 20, kRead = uint64_t{256} << 10;
+// Starting a thread takes as long as reading this much.
+constexpr uint64_t kWorthThread = uint64_t{1} << 20;
+
+struct Piece {
+  size_t record;
+  uint64_t offset, length;  // bytes in the file
+  uint32_t crc = 0;
+};
+
+// The pieces of all records, and the threads that take them.
+class Pieces {
+ public:
+  Pieces(Source& source, const VerifyOptions& options) : source_(source), options_(options) {}
+
+  void add(size_t record, uint64_t offset, uint64_t length) {
+    total_ += length;
+    do {
+      const uint64_t taken = std::min(length, kPiece);
+      pieces_.push_back({record, offset, taken});
+      offset += taken;
+      length -= taken;
+    } while (length > 0);
+  }
+
+  // Gives every piece its CRC. Memory for all threads is taken before the first one starts.
+  Status run() {
+    const uint64_t useful = std::min<uint64_t>(pieces_.size(), total_ / kWorthThread + 1);
+    const uint64_t count = std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1));
+    std::vector<std::unique_ptr<std::byte[]>> buffers;
+    for (uint64_t i = 0; i < count; ++i) buffers.emplace_back(new std::byte[kRead]);
+    std::vector<std::thread> threads;
+    threads.reserve(count - 1);
+    for (uint64_t i = 1; i < count; ++i) {
+      std::byte* buffer = buffers[i].get();
+      try {
+        threads.emplace_back([this, buffer] { work(buffer); });
+      } catch (const std::exception&) {
+        break;  // the system or memory gives no more; those there are do the work
+      }
+    }
+    work(buffers[0].get());
+    for (std::thread& thread : threads) thread.join();
+    if (out_of_memory_) throw std::bad_alloc();
+    return std::move(failure_);
+  }
+
+  const std::vector<Piece>& all() const { return pieces_; }
+
+ private:
+  void work(std::byte* buffer) noexcept {
+    try {
+      for (;;) {
+        const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
+        if (index >= pieces_.size() || stopped_.load(std::memory_order_relaxed)) return;
+        if (Status status = check(pieces_[index], buffer); !status.ok()) stop(std::move(status));
+      }
+    } catch (const std::bad_alloc&) {
+      const std::lock_guard lock(mutex_);
+      out_of_memory_ = true;
+      stopped_ = true;
+    }
+  }
+
+  Status check(Piece& piece, std::byte* buffer) {
+    for (uint64_t at = 0; at < piece.length;) {
+      if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
+        return Status(Code::kCancelled, "the caller asked to stop");
+      const auto taken = static_cast<size_t>(std::min(kRead, piece.length - at));
+      TRY(source_.read(piece.offset + at, {buffer, taken}));
+      piece.crc = crc32(piece.crc, {buffer, taken});
+      at += taken;
+      if (options_.done != nullptr) options_.done->fetch_add(taken, std::memory_order_relaxed);
+    }
+    return {};
+  }
+
+  // The first failure is the one that is told.
+  void stop(Status status) {
+    const std::lock_guard lock(mutex_);
+    if (!stopped_) failure_ = std::move(status);
+    stopped_ = true;
+  }
+
+  Source& source_;
+  const VerifyOptions& options_;
+  std::vector<Piece> pieces_;
+  uint64_t total_ = 0;
+  std::atomic<size_t> next_ = 0;
+  std::atomic<bool> stopped_ = false;
+  std::mutex mutex_;
+  Status failure_;
+  bool out_of_memory_ = false;
+};
+
+// Everything about a record but its bytes. `fault` keeps what is wrong with its local header.
+Result<CheckedRecord> look_at(Source& source, const ZipArchive& archive, uint32_t index) {
+  const Record& record = archive.records()[index];
+  CheckedRecord row{std::string(record.name),
+                    Verdict::kOk,
+                    record.header_offset,
+                    record.stored_size,
+                    record.size,
+                    record.crc,
+                    0,
+                    {}};
+  auto offset = archive.payload_offset(source, index);
+  if (!offset.ok()) {
+    if (offset.status().code() != Code::kBadRecord) return std::move(offset).status();
+    row.verdict = Verdict::kMismatch;
+    row.fault = offset.status().failure().message;
+    return row;
+  }
+  row.offset = *offset;
+  if (record.cut) {
+    row.verdict = Verdict::kMismatch;
+    row.fault = "the record is cut: " + std::to_string(record.stored_size) +
+                " bytes of it are there, and no checksum";
+  } else if ((record.flags & 1) != 0) {
+    row.verdict = Verdict::kNone;
+    row.fault = "the record is encrypted";
+  } else if (record.method != 0 && record.method != 8) {
+    row.verdict = Verdict::kNone;
+    row.fault = "the record is compressed with method " + std::to_string(record.method);
+  } else if (record.crc == 0 && record.size != 0) {
+    row.verdict = Verdict::kAbsent;
+  } else if (record.method == 8) {
+    row.verdict = Verdict::kDeflated;
+  }
+  return row;
+}
+
+}  // namespace
+
+Result<std::vector<CheckedRecord>> verify_archive(Source& source, const VerifyOptions& options) {
+  TRY(source.check_unchanged());
+  TRY_ASSIGN(const ZipArchive archive,
+             options.salvage ? ZipArchive::salvage(source, options.limits, options.cancelled)
+                             : ZipArchive::read(source, options.limits));
+  std::vector<CheckedRecord> rows;
+  Pieces pieces(source, options);
+  for (uint32_t i = 0; i < archive.records().size(); ++i) {
+    if (options.cancelled != nullptr && options.cancelled->load(std::memory_order_relaxed))
+      return Status(Code::kCancelled, "the caller asked to stop");
+    TRY_ASSIGN(CheckedRecord row, look_at(source, archive, i));
+    if (row.verdict == Verdict::kOk) pieces.add(i, row.offset, row.stored_size);
+    rows.push_back(std::move(row));
+  }
+  TRY(pieces.run());
+  for (const Piece& piece : pieces.all()) {
+    CheckedRecord& row = rows[piece.record];
+    row.actual = crc32_combine(row.actual, piece.crc, piece.length);
+  }
+  for (CheckedRecord& row : rows) {
+    if (row.verdict == Verdict::kOk && row.actual != row.expected) row.verdict = Verdict::kMismatch;
+  }
+  TRY(source.check_unchanged());
+  return rows;
+}
+
+}  // namespace torchmap
