@@ -264,3 +264,21 @@ describe('a chunk that is the whole tensor', () => {
     if (isTold) expect(mappings(path)).toBeLessThan(3)
   })
 })
+
+test('weights cannot be computed of buffers that were moved away', () => {
+  const source = readFileSync(join(FIXTURES, 'torch-2.13', 'fold-weight-norm.pt'))
+  const moved = Uint8Array.from(source)
+  using checkpoint = openSync(moved)
+  const folded = checkpoint.stateDict({ fold: true })
+  const computed = [...folded].filter(([name]) => !checkpoint.stateDict().has(name))
+  const arrays = [...checkpoint.stateDict().values()].map(({ data }) => data)
+  structuredClone(moved.buffer, { transfer: [moved.buffer] })
+  // One is not contiguous: a copy.
+  expect(arrays.filter(({ length }) => length > 0)).toHaveLength(1)
+  expect(computed.length).toBeGreaterThan(0)
+  for (const [, tensor] of computed) {
+    const error = refusal(() => tensor.data)
+    expect(error).toMatchObject({ code: 'CLOSED' })
+    expect(error.message).toContain('moved away')
+  }
+})
