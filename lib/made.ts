@@ -4,7 +4,8 @@
  */
 import { TensorFlag } from './binding'
 import { Catalog } from './catalog'
-import { DTYPES, type DType } from './dtype'
+import { DTYPES, type DType, type TensorData } from './dtype'
+import { StateError } from './errors'
 import type { Limits } from './limits'
 import { Session } from './session'
 import { checkBufferLength, LONGEST_BUFFER, type Span, Storage, type Storages } from './storage'
@@ -79,6 +80,8 @@ class MadeStorages implements Storages {
   readonly #recipes: Recipe[] = []
   readonly #objects = new Map<number, Storage>()
   readonly #spans = new Map<number, Span>()
+  /** What {@link Recipe.whole} gave. */
+  readonly #wholes = new Map<number, Tensor>()
 
   constructor(session: MadeSession) {
     this.#session = session
@@ -114,7 +117,7 @@ class MadeStorages implements Storages {
     checkBufferLength(this.#bytes(index), this.#session.path)
     let all = this.#spans.get(index)
     if (all === undefined) {
-      all = end === start ? EMPTY : this.#make(this.#recipes[index]!, this.#bytes(index))
+      all = end === start ? EMPTY : this.#make(index)
       this.#spans.set(index, all)
     }
     return { ...all, byteOffset: all.byteOffset + start }
@@ -122,11 +125,10 @@ class MadeStorages implements Storages {
 
   copy(index: number, start: number, end: number): ArrayBuffer {
     this.#session.checkOpen()
-    const { whole, check } = this.#recipes[index]!
-    check?.()
+    this.#recipes[index]!.check?.()
     checkBufferLength(end - start, this.#session.path)
-    if (whole !== undefined && this.isLong(index)) {
-      return new Uint8Array(whole().bytes(start, end)).buffer
+    if (this.isPlain(index) && this.isLong(index)) {
+      return new Uint8Array(this.#whole(index).bytes(start, end)).buffer
     }
     const { buffer, byteOffset } = this.span(index, 0, this.#bytes(index))
     return new Uint8Array(new Uint8Array(buffer, byteOffset + start, end - start)).buffer
@@ -134,6 +136,16 @@ class MadeStorages implements Storages {
 
   release(): void {
     this.#spans.clear()
+    this.#wholes.clear()
+  }
+
+  #whole(index: number): Tensor {
+    let tensor = this.#wholes.get(index)
+    if (tensor === undefined) {
+      tensor = this.#recipes[index]!.whole!()
+      this.#wholes.set(index, tensor)
+    }
+    return tensor
   }
 
   #bytes(index: number): number {
@@ -141,20 +153,34 @@ class MadeStorages implements Storages {
     return shape.reduce((a, b) => a * b, BY_NAME.get(dtype)!.bytes)
   }
 
-  #make({ whole, fill }: Recipe, bytes: number): Span {
-    if (whole !== undefined) {
-      const tensor = whole()
+  #make(index: number): Span {
+    if (this.isPlain(index)) {
+      const tensor = this.#whole(index)
       const { buffer, byteOffset } = tensor.data
       return { buffer, byteOffset, zeroCopy: tensor.isZeroCopy }
     }
+    const bytes = this.#bytes(index)
     this.#session.checkCopy(bytes)
     const buffer = new ArrayBuffer(bytes)
-    fill?.(buffer)
+    this.#recipes[index]!.fill?.(buffer)
     return { buffer, byteOffset: 0, zeroCopy: false }
   }
 }
 
 const EMPTY: Span = { buffer: new ArrayBuffer(0), byteOffset: 0, zeroCopy: false }
+
+/**
+ * The elements of a tensor that others are made of.
+ *
+ * @throws {@link StateError} `CLOSED` where their buffer was moved away
+ * @throws what {@link Tensor.data} throws
+ */
+export function heldData(tensor: Tensor): TensorData {
+  const { data } = tensor
+  if (data.length > 0 || tensor.size === 0) return data
+  const message = 'the buffer of these bytes was moved away, by transfer() or postMessage()'
+  throw new StateError('CLOSED', message)
+}
 
 /** Strides of a tensor without gaps, in elements. */
 export function rowMajor(shape: readonly number[]): number[] {

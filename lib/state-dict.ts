@@ -6,7 +6,7 @@ import { DTYPES, type TensorData } from './dtype'
 import { isCheckpointError } from './errors'
 import { type Factor, type Formula, findFolds, type Unfolded } from './fold'
 import type { Limits } from './limits'
-import { MadeSession } from './made'
+import { heldData, MadeSession } from './made'
 import { NamedTensors } from './named-tensors'
 import { withoutPrefixes, withoutWrappers } from './prefixes'
 import { renamed, type Tensor } from './tensor'
@@ -153,7 +153,7 @@ function compute(
   const main = source.get(mainOf(formula))!
   const dtype = dtypeOf(main)
   const sizes = Float64Array.from(main.shape)
-  const data = (name: string): TensorData => source.get(name)!.data
+  const data = (name: string): TensorData => heldData(source.get(name)!)
   switch (formula.kind) {
     case 'weightNorm': {
       const { g, v, dim } = formula
@@ -170,7 +170,7 @@ function compute(
       break
     case 'mask': {
       const mask = source.get(formula.mask)!
-      binding.applyMask(dtype, data(formula.weight), dtypeOf(mask), mask.data, target)
+      binding.applyMask(dtype, data(formula.weight), dtypeOf(mask), heldData(mask), target)
       break
     }
   }

@@ -4,7 +4,7 @@ import { binding } from '../binding'
 import type { Skipped } from '../content'
 import { type CheckpointError, FormatError, isCheckpointError } from '../errors'
 import type { FileContent } from '../file-content'
-import { MadeSession } from '../made'
+import { heldData, MadeSession } from '../made'
 import type { Request } from '../request'
 import type { Tensor } from '../tensor'
 import type { Unit } from '../verify'
@@ -162,7 +162,7 @@ export function place(
   { dtype, shape }: Pick<TensorItem, 'dtype' | 'shape'>,
   target: ArrayBuffer,
 ): void {
-  const { buffer, byteOffset } = chunk.data
+  const { buffer, byteOffset } = heldData(chunk)
   binding.place(
     buffer as ArrayBuffer,
     byteOffset,

@@ -2,7 +2,6 @@
  * Which directories are distributed checkpoints: torch's own, and those of Lightning and Megatron,
  * which keep the rest of a checkpoint in a file beside the index.
  */
-import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { FormatError, UnsupportedError } from '../errors'
 import type { FileContent } from '../file-content'
@@ -12,7 +11,7 @@ import { DcpContent, type DcpSource } from './dcp'
 import { tableOf } from './dcp-metadata'
 import { DcpSafetensors } from './dcp-safetensors'
 import type { Item, Path, Table } from './dcp-table'
-import { type Folder, readFolder } from './folder'
+import { type Folder, readFolder, shortText } from './folder'
 import type { Plan } from './plan'
 
 /** The index that torch writes, and what a save without collectives leaves for each rank. */
@@ -128,10 +127,11 @@ function isWeightOfMegatron(name: string): boolean {
 
 /** The backend that Megatron's `metadata.json` names; nothing for another file of that name. */
 function backendOf(path: string): string | undefined {
-  if (statSync(path).size > 2 ** 20) return undefined
+  const text = shortText(path, 2 ** 20)
+  if (text === undefined) return undefined
   let value: unknown
   try {
-    value = JSON.parse(readFileSync(path, 'utf8'))
+    value = JSON.parse(text)
   } catch {
     return undefined
   }
@@ -140,11 +140,13 @@ function backendOf(path: string): string | undefined {
 }
 
 const LATEST = 'latest_checkpointed_iteration.txt'
+/** Bytes of what is in it. */
+const LONGEST_ITERATION = 64
 
 /** Megatron keeps a directory for each iteration, and a file that names the last one. */
 function planOfIterations({ path, files, folders }: Folder, request: Request): Plan | undefined {
   if (!files.has(LATEST)) return undefined
-  const text = beginningOf(join(path, LATEST)).trim()
+  const text = shortText(join(path, LATEST), LONGEST_ITERATION)?.trim() ?? ''
   const isNumber = /^\d{1,15}$/.test(text)
   const name = isNumber ? `iter_${text.padStart(7, '0')}` : text
   if ((!isNumber && text !== 'release') || !folders.has(name)) {
@@ -170,13 +172,3 @@ function planOfRanks({ path, folders }: Folder): Plan | undefined {
 }
 
 const MODEL = 'model_optim_rng.pt'
-
-function beginningOf(path: string): string {
-  const head = Buffer.alloc(64)
-  const file = openSync(path, 'r')
-  try {
-    return head.toString('latin1', 0, readSync(file, head, 0, head.length, 0))
-  } finally {
-    closeSync(file)
-  }
-}

@@ -44,6 +44,7 @@ export class DcpContent extends SeveralFiles {
   #faults: readonly Skipped[] | undefined
   #skipped: readonly Skipped[] | undefined
   #nest: { nest: Nest<string>; misfits: readonly string[] } | undefined
+  #paths: readonly (readonly [string, string])[] | undefined
   #root: { value: unknown } | undefined
 
   constructor(source: DcpSource, request: Request) {
@@ -62,11 +63,16 @@ export class DcpContent extends SeveralFiles {
         return this.#items.tensor(name, item)
       },
     )
-    if (request.parts === 'open') {
-      // A file that is missing is a fault of its items.
-      for (const file of this.#items.files.values()) if (exists(file)) file.open()
+    try {
+      if (request.parts === 'open') {
+        // A file that is missing is a fault of its items.
+        for (const file of this.#items.files.values()) if (exists(file)) file.open()
+      }
+      if (request.parts !== 'lazy') this.#faults = this.#items.faults()
+    } catch (error) {
+      this.#items.close()
+      throw error
     }
-    if (request.parts !== 'lazy') this.#faults = this.#items.faults()
   }
 
   /** Opens the objects, whose content is known only then. */
@@ -175,14 +181,20 @@ export class DcpContent extends SeveralFiles {
       return branch(names, from, this.path)
     } catch (error) {
       if (!isCheckpointError(error, 'NO_SUCH_TENSOR')) throw error
-      const { nest } = this.#nested
-      const paths: [string, string][] = []
-      for (const [path, item] of nest.leaves(nest.root)) {
-        for (const [inner, name] of this.#origins.inside(item))
-          paths.push([joined(path, inner), name])
-      }
-      return branch(paths, from, this.path)
+      this.#paths ??= this.#pathsOfTensors()
+      return branch(this.#paths, from, this.path)
     }
+  }
+
+  /** Keys of the root that lead to tensors, each with the name among all tensors. */
+  #pathsOfTensors(): [string, string][] {
+    const { nest } = this.#nested
+    const paths: [string, string][] = []
+    for (const [path, item] of nest.leaves(nest.root)) {
+      for (const [inner, name] of this.#origins.inside(item))
+        paths.push([joined(path, inner), name])
+    }
+    return paths
   }
 
   get #nested() {

@@ -119,7 +119,9 @@ export class DeepSpeedContent extends SeveralFiles {
 
   /** A buffer is given as float32 where it is a float of another width. */
   #buffer(name: string, tensor: Tensor): Source {
-    if (tensor.dtype === 'float32' || !tensor.dtype.includes('float')) return () => tensor
+    const isPlain = tensor.layout === 'strided' && Object.keys(tensor.parts).length === 0
+    const isWide = tensor.dtype === 'float32' || !tensor.dtype.includes('float')
+    if (isWide || !isPlain || tensor.isMeta) return () => tensor
     const fill = (target: ArrayBuffer) => new Float32Array(target).set(tensor.toFloat32())
     return () => {
       const { shape } = tensor

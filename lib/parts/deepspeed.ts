@@ -4,7 +4,7 @@
  * Source: deepspeed/runtime/engine.py, _get_ckpt_name and its kin; deepspeed/utils/zero_to_fp32.py
  * (0.19).
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { FormatError, StateError } from '../errors'
 import type { FileContent } from '../file-content'
@@ -14,7 +14,7 @@ import { GroupPartitions, ParameterPartitions, type Partitions } from './deepspe
 import { bad, modelStates, optimizerStates, unsupported } from './deepspeed-states'
 import { planOfUniversal } from './deepspeed-universal'
 import { isWeights } from './directory'
-import { type Folder, readFolder } from './folder'
+import { type Folder, readFolder, shortText } from './folder'
 import { isInside } from './index-file'
 import { PartFile } from './part-file'
 import type { Plan } from './plan'
@@ -64,10 +64,8 @@ export function planOfDeepSpeed(folder: Folder, request: Request): Plan | undefi
 }
 
 function tagIn(path: string): string | undefined {
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (!found?.isFile() || found.size > LONGEST_TAG) return undefined
-  const tag = readFileSync(path, 'utf8').trim()
-  return tag === '' || tag.includes('\n') ? undefined : tag
+  const tag = shortText(path, LONGEST_TAG)?.trim()
+  return tag === '' || tag?.includes('\n') ? undefined : tag
 }
 
 /** The files of one step by what they hold, each with its path. */

@@ -1,5 +1,5 @@
 /** What stands in a directory. */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 
 export interface Folder {
   path: string
@@ -13,4 +13,12 @@ export function readFolder(path: string): Folder {
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
   const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
   return { path, files: new Set(files.sort()), folders: new Set(folders.sort()) }
+}
+
+/** The text of a regular file of at most so many bytes; nothing where there is something else. */
+export function shortText(path: string, longest: number): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false })
+  // Opening a pipe would wait for its writer.
+  if (!found?.isFile() || found.size > longest) return undefined
+  return readFileSync(path, 'utf8')
 }

@@ -48,9 +48,11 @@ export function planOfIndex(path: string, request: Request): Plan | undefined {
   }
 }
 
-/** Whether a file name stays below the directory it is relative to, on any system. */
+/** Whether a name is of something below the directory it is relative to, on any system. */
 export function isInside(file: string): boolean {
   const levels = file.split(/[/\\]/)
   const isAbsolute = levels[0] === '' || /^[a-z]:/i.test(file)
-  return !isAbsolute && !levels.includes('..') && !file.includes('\0')
+  // The directory itself is none of its files.
+  const isItself = levels.every((level) => level === '.' || level === '')
+  return !isAbsolute && !isItself && !levels.includes('..') && !file.includes('\0')
 }

@@ -9,6 +9,7 @@ export class PartFile implements Part {
   readonly path: string
   readonly #request: Request
   #content: FileContent | undefined
+  #isClosed = false
 
   constructor(path: string, request: Request, content?: FileContent) {
     this.path = path
@@ -37,9 +38,12 @@ export class PartFile implements Part {
     }
   }
 
-  /** @throws {@link StateError} `MISSING_SHARD`, and what opening a file throws */
+  /** @throws {@link StateError} `MISSING_SHARD`, `CLOSED`, and what opening a file throws */
   get content(): FileContent {
     if (this.#content === undefined) {
+      if (this.#isClosed) {
+        throw new StateError('CLOSED', 'the checkpoint is closed', { path: this.path })
+      }
       try {
         this.#content = this.#request.openFileSync(this.path)
       } catch (error) {
@@ -49,7 +53,9 @@ export class PartFile implements Part {
     return this.#content
   }
 
+  /** Closes the file; one that was not opened is not opened any more. */
   close(): void {
+    this.#isClosed = true
     this.#content?.close()
   }
 

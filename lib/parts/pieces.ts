@@ -1,6 +1,6 @@
 /** Tensors that are cut out of flat ones, which may lie in several files. */
-import { FormatError, StateError } from '../errors'
-import { type MadeSession, rowMajor } from '../made'
+import { FormatError } from '../errors'
+import { heldData, type MadeSession, rowMajor } from '../made'
 import { type Tensor, viewOf } from '../tensor'
 
 /** Elements [start, start + count) of a flat tensor; the caller has checked that it has them. */
@@ -52,11 +52,7 @@ const LONGEST_WHOLE = 2 ** 30
 /** The elements in host order. */
 function bytesOf({ flat, start, count }: Piece): Uint8Array {
   if (flat.byteLength <= LONGEST_WHOLE) {
-    const { buffer, byteOffset, byteLength } = flat.data
-    if (byteLength === 0) {
-      const message = 'the buffer of these bytes was moved away, by transfer() or postMessage()'
-      throw new StateError('CLOSED', message)
-    }
+    const { buffer, byteOffset, byteLength } = heldData(flat)
     const width = byteLength / flat.size
     return new Uint8Array(buffer, byteOffset + start * width, count * width)
   }

@@ -79,10 +79,20 @@ export function walkRoot(root: unknown): number {
 export function walk(checkpoint: Checkpoint): Set<string> {
   const outcomes = new Set<string>()
   inspect(checkpoint)
-  for (const tensor of checkpoint.tensors.values()) walkTensor(tensor, outcomes)
+  const { tensors } = checkpoint
+  outcomes.add(
+    outcomeOf(() => {
+      for (const name of tensors.keys()) {
+        outcomes.add(outcomeOf(() => walkTensor(tensors.get(name)!, outcomes)))
+      }
+    }),
+  )
   outcomes.add(outcomeOf(() => walkRoot(checkpoint.root)))
   outcomes.add(outcomeOf(() => inspect(checkpoint.root)))
   outcomes.add(outcomeOf(() => checkpoint.stateDict().size))
+  outcomes.add(outcomeOf(() => checkpoint.stateDict({ fold: true, stripPrefixes: true }).size))
+  outcomes.add(outcomeOf(() => checkpoint.skipped.length + checkpoint.size))
+  outcomes.add(outcomeOf(() => checkpoint.metadata?.size))
   outcomes.add(outcomeOf(() => checkpoint.flavor))
   outcomes.add(
     outcomeOf(() => {
