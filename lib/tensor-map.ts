@@ -103,8 +103,10 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
    * @internal
    */
   *rows(): Generator<[string, number], void> {
-    const { positions, rows } = this.#indexed
-    for (const [name, position] of positions) yield [joined(this.#prefix, name), rows[position]!]
+    const { named: rows } = this.#packed
+    for (const [name, position] of this.#named) {
+      yield [joined(this.#prefix, name), rows[position]!]
+    }
   }
 
   #at(position: number, name: string): Tensor {
