@@ -36,7 +36,9 @@ export interface OpenOptions {
    * When the parts of a checkpoint of several files are looked at. `check` (the default): `open`
    * refuses a checkpoint with a missing part; parts are opened when a tensor of theirs is first
    * asked for. `lazy`: a missing part is an error of the tensors it should have. `open`: all parts
-   * are opened now; tensors that an index does not list are found too.
+   * are opened now; tensors that an index does not list are found too. A distributed checkpoint opens
+   * all the same where a part is missing: that is an error of the tensors in it, which
+   * {@link Checkpoint.skipped} lists.
    */
   parts?: 'check' | 'lazy' | 'open' | undefined
   /**

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from '@jest/globals'
-import { type Checkpoint, openSync, type PyObject } from '../lib/index'
+import { type Checkpoint, openSync } from '../lib/index'
 import * as dcp from './support/dcp-index'
 import { FIXTURES } from './support/golden'
 import * as p from './support/pickle-writer'
@@ -13,33 +13,13 @@ afterAll(() => rmSync(FOLDER, { recursive: true }))
 
 /** What torch wrote: two chunks of `ten` as float32 [3, 3], each at its place. */
 const SOURCE = join(FIXTURES, 'dcp', 'uneven')
-const [FIRST, SECOND] = [0, 3].map((row) => placeOf('ten', [row, 0])) as [Place, Place]
+const [FIRST, SECOND] = [0, 3].map((row) => dcp.placeOf(SOURCE, 'ten', [row, 0])) as [
+  dcp.Place,
+  dcp.Place,
+]
 cpSync(SOURCE, FOLDER, { recursive: true })
 
-interface Place {
-  file: string
-  offset: number
-  length: number
-}
-
-/** Out of the index, as an ordinary pickle. */
-function placeOf(name: string, offset: number[]): Place {
-  using checkpoint = openSync(join(SOURCE, '.metadata'))
-  const state = (checkpoint.root as PyObject).state as Map<string, Map<PyObject, PyObject>>
-  for (const [key, info] of state.get('storage_data')!) {
-    const index = key.state as Map<string, unknown>
-    if (index.get('fqn') !== name || String(index.get('offset')) !== String(offset)) continue
-    const fields = info.state as Map<string, never>
-    return {
-      file: fields.get('relative_path')!,
-      offset: fields.get('offset')!,
-      length: fields.get('length')!,
-    }
-  }
-  throw new Error(`${name} is not in the fixture`)
-}
-
-const stored = (name: string, offsets: number[], { file, offset, length }: Place) =>
+const stored = (name: string, offsets: number[], { file, offset, length }: dcp.Place) =>
   [dcp.index(name, dcp.size(...offsets)), dcp.place(p.str(file), p.int(offset), p.int(length))] as [
     Buffer,
     Buffer,
@@ -90,7 +70,10 @@ function bad(chunks: Buffer, entries: [Buffer, Buffer][] = [], shape = dcp.size(
 const box = (offsets: (number | bigint)[], sizes: (number | bigint)[]) =>
   dcp.chunk(dcp.size(...offsets), dcp.size(...sizes))
 
-const at = (offsets: number[], place: Partial<Record<keyof Place, Buffer>>): [Buffer, Buffer] => [
+const at = (
+  offsets: number[],
+  place: Partial<Record<keyof dcp.Place, Buffer>>,
+): [Buffer, Buffer] => [
   dcp.index('bad', dcp.size(...offsets)),
   dcp.place(
     place.file ?? p.str(FIRST.file),

@@ -14,7 +14,8 @@ export class ItemFile implements Part {
   readonly #request: Request
   readonly #contents = new Set<FileContent>()
   #isSalvaged = false
-  #opened: { file: SharedFile; size: number; budget: Budget } | undefined
+  #size: number | undefined
+  #opened: { file: SharedFile; budget: Budget } | undefined
 
   constructor(path: string, request: Request) {
     this.path = path
@@ -36,7 +37,9 @@ export class ItemFile implements Part {
    * @throws errors of the file system
    */
   get size(): number {
-    return this.#opened?.size ?? statSync(this.path).size
+    // Asked once: every item compares its place with it.
+    this.#size ??= statSync(this.path).size
+    return this.#size
   }
 
   /** @throws errors of the file system */
@@ -46,7 +49,8 @@ export class ItemFile implements Part {
     const { failure, ...opened } = binding.openFile(path, this.#request.mmap)
     if (failure !== undefined) throw errorFrom(failure, path)
     const { file, size } = opened as { file: SharedFile; size: number }
-    this.#opened = { file, size, budget: new Budget(size, this.#request.limits, path) }
+    this.#size = size
+    this.#opened = { file, budget: new Budget(size, this.#request.limits, path) }
   }
 
   /**

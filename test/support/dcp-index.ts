@@ -1,11 +1,12 @@
 /** The index of a distributed checkpoint, entry by entry. */
+import { join } from 'node:path'
+import { openSync, type PyObject } from '../../lib/index'
 import {
   type Code,
   call,
   dict,
   global,
   int,
-  list,
   no,
   none,
   object,
@@ -87,4 +88,25 @@ function pair(key: string, value: Code | undefined): [Code, Code][] {
   return value === undefined ? [] : [[str(key), value]]
 }
 
-export { list }
+export interface Place {
+  file: string
+  offset: number
+  length: number
+}
+
+/** Where torch has put a chunk, out of the index as an ordinary pickle. */
+export function placeOf(folder: string, name: string, offset: number[]): Place {
+  using checkpoint = openSync(join(folder, '.metadata'))
+  const state = (checkpoint.root as PyObject).state as Map<string, Map<PyObject, PyObject>>
+  for (const [key, info] of state.get('storage_data')!) {
+    const index = key.state as Map<string, unknown>
+    if (index.get('fqn') !== name || String(index.get('offset')) !== String(offset)) continue
+    const fields = info.state as Map<string, never>
+    return {
+      file: fields.get('relative_path')!,
+      offset: fields.get('offset')!,
+      length: fields.get('length')!,
+    }
+  }
+  throw new Error(`${name} is not in the fixture`)
+}
