@@ -89,7 +89,8 @@ TEST(quantized_convolution_is_a_tuple) {
 }
 
 TEST(quantized_values_that_do_not_fit_are_left_out) {
-  for (const std::string& number : {none(), text("x"), list({}), kTensor, std::string("L99999999999999999999L\n")})
+  for (const std::string& number :
+       {none(), text("x"), list({}), kTensor, std::string("L99999999999999999999L\n")})
     EXPECT_EQ(weights_of(linear(number, number, none())), "");
   EXPECT_EQ(weights_of(linear(integer(1), "F1\n", none())), "");
   const std::string script = object("torch", "ScriptObject", tuple({}));
