@@ -2,7 +2,6 @@
  * One tensor: a dtype, a shape and a stride over a storage, or the parts that make up a sparse,
  * quantised, nested or sharded one.
  */
-
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
 import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
