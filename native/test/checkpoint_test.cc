@@ -8,31 +8,6 @@ using namespace torchmap;
 using namespace torchmap::check;
 using namespace std::string_literals;
 
-namespace {
-
-// --- the legacy stream ---
-
-std::string legacy(const std::string& object, const Values& keys, const std::string& storages) {
-  return "\x80\x02\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.\x80\x02M\xE9\x03."s +
-         pickle(dict({text("little_endian"), boolean(true)})) + pickle(object) +
-         pickle(list(keys)) + storages;
-}
-std::string legacy_storage(std::string_view key, int64_t numel, std::string_view location = "cpu",
-                           const std::string& view = none()) {
-  return tuple({text("storage"), global("torch", "FloatStorage"), text(key), text(location),
-                integer(numel), view}) +
-         "Q";
-}
-std::string legacy_bytes(int64_t numel) {
-  return le(static_cast<uint64_t>(numel), 8) + std::string(static_cast<size_t>(numel) * 4, '\x11');
-}
-
-const Tensor* only(OpenedCheckpoint& checkpoint) {
-  return checkpoint.ok() ? checkpoint.tensor("") : nullptr;
-}
-
-}  // namespace
-
 TEST(geometry_against_the_storage) {
   const auto of = [](const std::string& sizes, const std::string& strides, int64_t offset) {
     return names_of(tensor(storage("0", 16), sizes, strides, offset));

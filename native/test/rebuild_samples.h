@@ -1,4 +1,4 @@
-// Arguments of torch's rebuild functions, good and odd ones.
+// Arguments of torch's rebuild functions, good and odd ones, and legacy streams.
 #pragma once
 
 #include <string>
@@ -7,6 +7,8 @@
 #include "checkpoint_opened.h"
 
 namespace torchmap::check {
+
+using namespace std::string_literals;
 
 inline const std::string kStorage = storage("0", 16);
 inline const std::string kVector = small_tensor();
@@ -168,5 +170,28 @@ inline std::string outcome(const std::string& bytes) {
 
 // One call with its own arguments, where get(7) is a list that will hold the result.
 inline std::string in_itself(const std::string& made) { return "]" + put(7) + made + "a"; }
+
+// --- the legacy stream ---
+
+inline std::string legacy(const std::string& object, const Values& keys,
+                          const std::string& storages) {
+  return "\x80\x02\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.\x80\x02M\xE9\x03."s +
+         pickle(dict({text("little_endian"), boolean(true)})) + pickle(object) +
+         pickle(list(keys)) + storages;
+}
+inline std::string legacy_storage(std::string_view key, int64_t numel,
+                                  std::string_view location = "cpu",
+                                  const std::string& view = none()) {
+  return tuple({text("storage"), global("torch", "FloatStorage"), text(key), text(location),
+                integer(numel), view}) +
+         "Q";
+}
+inline std::string legacy_bytes(int64_t numel) {
+  return le(static_cast<uint64_t>(numel), 8) + std::string(static_cast<size_t>(numel) * 4, '\x11');
+}
+
+inline const Tensor* only(OpenedCheckpoint& checkpoint) {
+  return checkpoint.ok() ? checkpoint.tensor("") : nullptr;
+}
 
 }  // namespace torchmap::check

@@ -167,8 +167,8 @@ const ScriptClass* Interpreter::script_class(NodeId id) const {
   if (!is_script(id)) return nullptr;
   const uint32_t global = pool_[target(pool_[target(id)].a)].a;
   // Classes of C++ (torch::class_) have no code, and are no modules.
-  static const ScriptClass kBuiltIn;
-  if (pool_.globals[global].module.starts_with("__torch__.torch.classes")) return &kBuiltIn;
+  static const ScriptClass built_in;
+  if (pool_.globals[global].module.starts_with("__torch__.torch.classes")) return &built_in;
   return script_classes_ == nullptr ? nullptr : script_classes_->find(global);
 }
 
