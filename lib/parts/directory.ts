@@ -2,9 +2,9 @@
 import { join } from 'node:path'
 import { FormatError, StateError } from '../errors'
 import type { Request } from '../request'
-import { planOfDcp } from './dcp-plan'
-import { planOfDeepSpeed } from './deepspeed'
-import { type Folder, readFolder } from './folder'
+import { planOfDcp } from './dcp/plan'
+import { planOfDeepSpeed } from './deepspeed/plan'
+import { type Folder, isWeights, readFolder } from './folder'
 import { planOfIndex } from './index-file'
 import { joinedPlan } from './joined'
 import type { Plan } from './plan'
@@ -105,11 +105,6 @@ function planOfKnown({ path, files }: Folder): Plan | undefined {
 function planOfSingle({ path, files }: Folder): Plan | undefined {
   const [file, ...others] = [...files].filter(isWeights)
   return file === undefined || others.length > 0 ? undefined : planOfOne(join(path, file))
-}
-
-/** Whether a file of this name may hold weights. */
-export function isWeights(name: string): boolean {
-  return /\.(safetensors|bin|pt|pth|ckpt)$/.test(name)
 }
 
 function planOfOne(file: string): Plan {

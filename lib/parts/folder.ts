@@ -22,3 +22,8 @@ export function shortText(path: string, longest: number): string | undefined {
   if (!found?.isFile() || found.size > longest) return undefined
   return readFileSync(path, 'utf8')
 }
+
+/** Whether a file of this name may hold weights. */
+export function isWeights(name: string): boolean {
+  return /\.(safetensors|bin|pt|pth|ckpt)$/.test(name)
+}

@@ -1,16 +1,16 @@
 /** The tensors and objects of a distributed checkpoint: made of the chunks, decoded, when asked for. */
 import { join } from 'node:path'
-import { binding } from '../binding'
-import type { Skipped } from '../content'
-import { type CheckpointError, FormatError, isCheckpointError } from '../errors'
-import type { FileContent } from '../file-content'
-import { heldData, MadeSession } from '../made'
-import type { Request } from '../request'
-import type { Tensor } from '../tensor'
-import type { Unit } from '../verify'
-import { ItemFile } from './dcp-files'
-import type { Chunk, Place, Table, TensorItem } from './dcp-table'
-import type { Box } from './dcp-tiling'
+import { binding } from '../../binding'
+import type { Skipped } from '../../content'
+import { type CheckpointError, FormatError, isCheckpointError } from '../../errors'
+import type { FileContent } from '../../file-content'
+import { heldData, MadeSession } from '../../made'
+import type { Request } from '../../request'
+import type { Tensor } from '../../tensor'
+import type { Unit } from '../../verify'
+import { ItemFile } from './files'
+import type { Chunk, Place, Table, TensorItem } from './table'
+import type { Box } from './tiling'
 
 export class Items {
   readonly files: ReadonlyMap<string, ItemFile>

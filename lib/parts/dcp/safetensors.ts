@@ -3,19 +3,19 @@
  * where in their tensors its own begin, and the sizes of the whole follow from all of them.
  * Source: torch/distributed/checkpoint/hf_storage.py, HuggingFaceStorageReader.read_metadata (v2.13).
  */
-import type { Format, Skipped } from '../content'
-import type { DTypeInfo } from '../dtype'
-import { DTYPES } from '../dtype'
-import { type CheckpointError, FormatError, UnsupportedError } from '../errors'
-import type { FileContent } from '../file-content'
-import { MadeSession } from '../made'
-import { NamedTensors } from '../named-tensors'
-import type { Request } from '../request'
-import type { Tensor } from '../tensor'
-import { place, skip } from './dcp-items'
-import { type Box, cornersOf, count, fault } from './dcp-tiling'
-import { PartFile } from './part-file'
-import { branch, SeveralFiles } from './several'
+import type { Format, Skipped } from '../../content'
+import type { DTypeInfo } from '../../dtype'
+import { DTYPES } from '../../dtype'
+import { type CheckpointError, FormatError, UnsupportedError } from '../../errors'
+import type { FileContent } from '../../file-content'
+import { MadeSession } from '../../made'
+import { NamedTensors } from '../../named-tensors'
+import type { Request } from '../../request'
+import type { Tensor } from '../../tensor'
+import { PartFile } from '../part-file'
+import { branch, SeveralFiles } from '../several'
+import { place, skip } from './items'
+import { type Box, cornersOf, count, fault } from './tiling'
 
 interface Chunk extends Box {
   readonly tensor: Tensor

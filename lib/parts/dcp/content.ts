@@ -3,20 +3,20 @@
  * chunks of tensors and any other objects lie, each as torch.save writes it.
  * Source: torch/distributed/checkpoint/filesystem.py, default_planner.py (v2.13).
  */
-import type { Format, Skipped } from '../content'
-import { isCheckpointError } from '../errors'
-import type { FileContent } from '../file-content'
-import { NamedTensors } from '../named-tensors'
-import type { Request } from '../request'
-import type { Tensor } from '../tensor'
-import { joined } from '../tensor-map'
-import type { Unit } from '../verify'
+import type { Format, Skipped } from '../../content'
+import { isCheckpointError } from '../../errors'
+import type { FileContent } from '../../file-content'
+import { NamedTensors } from '../../named-tensors'
+import type { Request } from '../../request'
+import type { Tensor } from '../../tensor'
+import { joined } from '../../tensor-map'
+import type { Unit } from '../../verify'
+import { branch, SeveralFiles, type SizedPart } from '../several'
 import type { Budget } from './budget'
-import { Items, skip } from './dcp-items'
-import { Nest, weightsIn } from './dcp-nest'
-import { type Origin, Origins } from './dcp-origins'
-import type { Path, Table } from './dcp-table'
-import { branch, SeveralFiles, type SizedPart } from './several'
+import { Items, skip } from './items'
+import { Nest, weightsIn } from './nest'
+import { type Origin, Origins } from './origins'
+import type { Path, Table } from './table'
 
 /** What the plan found out. */
 export interface DcpSource {

@@ -9,12 +9,12 @@
  * Source: deepspeed/utils/zero_to_fp32.py, _zero2_merge_trainable_params,
  * _zero3_merge_trainable_params (0.19).
  */
-import { isCheckpointError } from '../errors'
-import type { MadeSession } from '../made'
-import type { Tensor } from '../tensor'
-import { bad, numel, type OptimizerStates, optimizerStates, type Shapes } from './deepspeed-states'
-import type { PartFile } from './part-file'
+import { isCheckpointError } from '../../errors'
+import type { MadeSession } from '../../made'
+import type { Tensor } from '../../tensor'
+import type { PartFile } from '../part-file'
 import { assembled, type Piece, piecesOf } from './pieces'
+import { bad, numel, type OptimizerStates, optimizerStates, type Shapes } from './states'
 
 /** Where a weight lies. */
 interface Place {

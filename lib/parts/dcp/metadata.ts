@@ -3,13 +3,18 @@
  * and brought into a table of items. What is wrong with one item is kept with it.
  * Source: torch/distributed/checkpoint/metadata.py, filesystem.py (v2.13).
  */
-import { DTYPES, type DTypeInfo } from '../dtype'
-import { type CheckpointError, FormatError, isCheckpointError, UnsupportedError } from '../errors'
-import { PyObject } from '../python'
+import { DTYPES, type DTypeInfo } from '../../dtype'
+import {
+  type CheckpointError,
+  FormatError,
+  isCheckpointError,
+  UnsupportedError,
+} from '../../errors'
+import { PyObject } from '../../python'
+import { isInside } from '../index-file'
 import type { Budget } from './budget'
-import type { Chunk, Item, Path, Place, Table, TensorItem } from './dcp-table'
-import { cornersOf, count, fault } from './dcp-tiling'
-import { isInside } from './index-file'
+import type { Chunk, Item, Path, Place, Table, TensorItem } from './table'
+import { cornersOf, count, fault } from './tiling'
 
 /** torch refuses tensors of more dimensions in most places. */
 const MOST_DIMENSIONS = 64

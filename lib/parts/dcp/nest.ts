@@ -3,7 +3,7 @@
  * Source: torch/distributed/checkpoint/_traverse.py, set_element (v2.13); native/core/torch/state_dict.cc.
  */
 import type { Budget } from './budget'
-import type { Path } from './dcp-table'
+import type { Path } from './table'
 
 /** A dict or list made here, in contrast to values that are put in. */
 export class Nest<Leaf> {

@@ -1,6 +1,6 @@
 /** Work that a small file may ask for by naming the same values again and again. */
-import { LimitError } from '../errors'
-import type { Limits } from '../limits'
+import { LimitError } from '../../errors'
+import type { Limits } from '../../limits'
 
 export class Budget {
   readonly #limit: number

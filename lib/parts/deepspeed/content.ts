@@ -2,17 +2,17 @@
  * A DeepSpeed checkpoint: buffers, frozen parameters, the fp32 weights, further names of them, in
  * the order in which zero_to_fp32.py gives them.
  */
-import type { Format, Skipped } from '../content'
-import { isCheckpointError } from '../errors'
-import { MadeSession } from '../made'
-import { NamedTensors } from '../named-tensors'
-import type { Request } from '../request'
-import { renamed, type Tensor } from '../tensor'
-import type { Partitions } from './deepspeed-partitions'
-import { bad, flat, modelStates, numel } from './deepspeed-states'
-import type { PartFile } from './part-file'
+import type { Format, Skipped } from '../../content'
+import { isCheckpointError } from '../../errors'
+import { MadeSession } from '../../made'
+import { NamedTensors } from '../../named-tensors'
+import type { Request } from '../../request'
+import { renamed, type Tensor } from '../../tensor'
+import type { PartFile } from '../part-file'
+import { SeveralFiles } from '../several'
+import type { Partitions } from './partitions'
 import { assembled, piecesOf } from './pieces'
-import { SeveralFiles } from './several'
+import { bad, flat, modelStates, numel } from './states'
 
 /** Makes a tensor, the same one each time. */
 type Source = () => Tensor

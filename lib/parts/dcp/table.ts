@@ -1,7 +1,7 @@
 /** What the index of a distributed checkpoint says, checked. */
-import type { DTypeInfo } from '../dtype'
-import type { CheckpointError } from '../errors'
-import type { Box } from './dcp-tiling'
+import type { DTypeInfo } from '../../dtype'
+import type { CheckpointError } from '../../errors'
+import type { Box } from './tiling'
 
 /** Bytes [offset, offset + length) of a file of the directory. */
 export interface Place {

@@ -3,16 +3,16 @@
  * which keep the rest of a checkpoint in a file beside the index.
  */
 import { join } from 'node:path'
-import { FormatError, UnsupportedError } from '../errors'
-import type { FileContent } from '../file-content'
-import type { Request } from '../request'
+import { FormatError, UnsupportedError } from '../../errors'
+import type { FileContent } from '../../file-content'
+import type { Request } from '../../request'
+import { type Folder, readFolder, shortText } from '../folder'
+import type { Plan } from '../plan'
 import { Budget } from './budget'
-import { DcpContent, type DcpSource } from './dcp'
-import { tableOf } from './dcp-metadata'
-import { DcpSafetensors } from './dcp-safetensors'
-import type { Item, Path, Table } from './dcp-table'
-import { type Folder, readFolder, shortText } from './folder'
-import type { Plan } from './plan'
+import { DcpContent, type DcpSource } from './content'
+import { tableOf } from './metadata'
+import { DcpSafetensors } from './safetensors'
+import type { Item, Path, Table } from './table'
 
 /** The index that torch writes, and what a save without collectives leaves for each rank. */
 const INDEX = '.metadata'

@@ -3,10 +3,10 @@
  * Source: deepspeed/runtime/engine.py, _common_checkpoint_state; deepspeed/runtime/zero/
  * stage_1_and_2.py and stage3.py, state_dict; deepspeed/utils/zero_to_fp32.py (0.19).
  */
-import { FormatError, UnsupportedError } from '../errors'
-import { PyObject } from '../python'
-import { Tensor } from '../tensor'
-import type { PartFile } from './part-file'
+import { FormatError, UnsupportedError } from '../../errors'
+import { PyObject } from '../../python'
+import { Tensor } from '../../tensor'
+import type { PartFile } from '../part-file'
 
 /** Sizes by the name of the parameter. */
 export type Shapes = ReadonlyMap<string, readonly number[]>

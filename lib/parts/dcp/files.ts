@@ -1,12 +1,12 @@
 /** The files that items of a distributed checkpoint lie in, one behind the other. */
 import { statSync } from 'node:fs'
-import { binding, type SharedFile } from '../binding'
-import type { Part } from '../content'
-import { errorFrom, FormatError, StateError } from '../errors'
-import type { FileContent } from '../file-content'
-import type { Request } from '../request'
+import { binding, type SharedFile } from '../../binding'
+import type { Part } from '../../content'
+import { errorFrom, FormatError, StateError } from '../../errors'
+import type { FileContent } from '../../file-content'
+import type { Request } from '../../request'
 import { Budget } from './budget'
-import type { Place } from './dcp-table'
+import type { Place } from './table'
 
 /** One file, opened when an item of it is first asked for. */
 export class ItemFile implements Part {

@@ -1,7 +1,7 @@
 /** Where the tensors of a distributed checkpoint come from. */
-import type { FileContent } from '../file-content'
-import { joined } from '../tensor-map'
-import type { Table } from './dcp-table'
+import type { FileContent } from '../../file-content'
+import { joined } from '../../tensor-map'
+import type { Table } from './table'
 
 /** Where a tensor comes from: an item, or the content of an object or of a file beside. */
 export type Origin =

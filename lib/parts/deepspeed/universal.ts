@@ -4,15 +4,15 @@
  * Source: deepspeed/checkpoint/ds_to_universal.py, main, merge_tp_slices, merge_zero3_slices (0.19).
  */
 import { basename, join } from 'node:path'
-import { StateError } from '../errors'
-import { rowMajor } from '../made'
-import type { Request } from '../request'
-import { Tensor, viewOf } from '../tensor'
-import { DeepSpeedContent, type Files } from './deepspeed-content'
-import { bad, flat, modelStates, numel, type Shapes } from './deepspeed-states'
-import { type Folder, readFolder } from './folder'
-import { PartFile } from './part-file'
-import type { Plan } from './plan'
+import { StateError } from '../../errors'
+import { rowMajor } from '../../made'
+import type { Request } from '../../request'
+import { Tensor, viewOf } from '../../tensor'
+import { type Folder, readFolder } from '../folder'
+import { PartFile } from '../part-file'
+import type { Plan } from '../plan'
+import { DeepSpeedContent, type Files } from './content'
+import { bad, flat, modelStates, numel, type Shapes } from './states'
 
 /**
  * @param models files of the model states, of several ranks where those are of stage 3
