@@ -162,6 +162,8 @@ export interface Opened {
   names: PackedStrings
   /** For each name the row of {@link tensors}. */
   named: Uint32Array
+  /** Whether it is known that no two names are the same. */
+  distinct: boolean
   /** Rows of {@link TensorColumn}; `storage`, `quantizer` are 2^32-1 for none. */
   tensors: Float64Array
   /** Sizes and strides (elements); a row's `dims` is where its sizes start, its strides follow. */
@@ -319,7 +321,7 @@ export interface Binding {
   stateDict(
     handle: Handle,
     from: string | undefined,
-  ): Outcome<{ names: PackedStrings; named: Uint32Array; tables?: NativeTables }>
+  ): Outcome<Pick<Opened, 'names' | 'named' | 'distinct'> & { tables?: NativeTables }>
   /**
    * Detaches these buffers where this addon made them and unmaps the file once nothing else holds
    * it.

@@ -46,7 +46,37 @@ export interface AddedRow extends View {
   flags: number
 }
 
+/**
+ * Frozen arrays of sizes or strides. Most tensors share theirs with others of the checkpoint: equal
+ * ones are the same array, mostly.
+ */
+class DimsCache {
+  readonly #known: (readonly number[] | undefined)[] = Array.from({ length: 256 })
+
+  /** Numbers [start, end) of `dims`. */
+  at(dims: Float64Array, start: number, end: number): readonly number[] {
+    let hash = end - start
+    for (let i = start; i < end; ++i) hash = (Math.imul(hash, 31) + dims[i]!) | 0
+    const slot = (hash ^ (hash >>> 8)) & 255
+    const known = this.#known[slot]
+    if (known !== undefined && isSame(known, dims, start, end)) return known
+    const made: number[] = []
+    for (let i = start; i < end; ++i) made.push(dims[i]!)
+    this.#known[slot] = Object.freeze(made)
+    return made
+  }
+}
+
+function isSame(known: readonly number[], dims: Float64Array, start: number, end: number): boolean {
+  if (known.length !== end - start) return false
+  for (let i = start; i < end; ++i) {
+    if (known[i - start] !== dims[i]) return false
+  }
+  return true
+}
+
 export class Catalog {
+  readonly #dimsCache = new DimsCache()
   #tables: NativeTables
   readonly #added: { cells: number[]; dims: Float64Array }[] = []
 
@@ -60,8 +90,7 @@ export class Catalog {
   }
 
   tensor(row: number, column: keyof typeof TensorColumn): number {
-    if (row >= FIRST_ADDED) return this.#added[row - FIRST_ADDED]!.cells[TensorColumn[column]]!
-    return this.#tables.tensors[row * TensorColumn.count + TensorColumn[column]]!
+    return this.#cell(row, TensorColumn[column])
   }
 
   /**
@@ -75,6 +104,11 @@ export class Catalog {
       device: this.tensor(row, 'device'),
       flags: 0,
     })
+  }
+
+  /** Of {@link TensorFlag}. */
+  flags(row: number): number {
+    return this.#cell(row, TensorColumn.flags)
   }
 
   /** Adds a strided row; `storage` and `device` are numbers, `flags` those that are no geometry. */
@@ -94,7 +128,7 @@ export class Catalog {
   }
 
   dtype(row: number): DTypeInfo {
-    return DTYPES[this.tensor(row, 'dtype')]!
+    return DTYPES[this.#cell(row, TensorColumn.dtype)]!
   }
 
   /** Sizes in elements. */
@@ -107,14 +141,18 @@ export class Catalog {
     return this.#dims(row, this.tensor(row, 'ndim'))
   }
 
-  /** Sizes, in an array of the caller's own. */
-  shape(row: number): number[] {
-    return this.#numbers(row, 0)
+  /** Sizes, frozen. */
+  shape(row: number): readonly number[] {
+    const start = this.#cell(row, TensorColumn.dims)
+    const ndim = this.#cell(row, TensorColumn.ndim)
+    return this.#dimsCache.at(this.#dimsOf(row), start, start + ndim)
   }
 
-  /** Strides, in an array of the caller's own. */
-  stride(row: number): number[] {
-    return this.#numbers(row, this.tensor(row, 'ndim'))
+  /** Strides, frozen. */
+  stride(row: number): readonly number[] {
+    const ndim = this.#cell(row, TensorColumn.ndim)
+    const start = this.#cell(row, TensorColumn.dims) + ndim
+    return this.#dimsCache.at(this.#dimsOf(row), start, start + ndim)
   }
 
   #dims(row: number, from: number): Float64Array {
@@ -122,14 +160,9 @@ export class Catalog {
     return this.#dimsOf(row).subarray(start, start + this.tensor(row, 'ndim'))
   }
 
-  /** The same copied, without a view in between: that would take several times as long. */
-  #numbers(row: number, from: number): number[] {
-    const dims = this.#dimsOf(row)
-    const start = this.tensor(row, 'dims') + from
-    const end = start + this.tensor(row, 'ndim')
-    const array: number[] = []
-    for (let i = start; i < end; ++i) array.push(dims[i]!)
-    return array
+  #cell(row: number, column: number): number {
+    if (row >= FIRST_ADDED) return this.#added[row - FIRST_ADDED]!.cells[column]!
+    return this.#tables.tensors[row * TensorColumn.count + column]!
   }
 
   /** Where the sizes and strides of a row stand among others. */

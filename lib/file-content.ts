@@ -4,7 +4,7 @@ import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import type { FileSession } from './session'
 import { rootOf } from './tape'
-import { Tensor } from './tensor'
+import { type Tensor, tensorOf } from './tensor'
 import { TensorMap } from './tensor-map'
 import type { Unit } from './verify'
 
@@ -49,7 +49,7 @@ export class FileContent implements Content {
       path === undefined ? [] : [Object.freeze({ path, isOpen: true } as const)],
     )
     this.#session = session
-    this.#tensors = new TensorMap(session, { names: opened.names, named: opened.named }, prefix)
+    this.#tensors = new TensorMap(session, opened, prefix)
     this.#prefix = prefix
   }
 
@@ -73,11 +73,9 @@ export class FileContent implements Content {
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
       this.#session.readCode()
-      const { names, named, tables } = this.#session.unwrap(
-        binding.stateDict(this.#session.handle, from),
-      )
-      if (tables !== undefined) this.#session.catalog.update(tables)
-      found = new TensorMap(this.#session, { names, named }, this.#prefix)
+      const rows = this.#session.unwrap(binding.stateDict(this.#session.handle, from))
+      if (rows.tables !== undefined) this.#session.catalog.update(rows.tables)
+      found = new TensorMap(this.#session, rows, this.#prefix)
       this.#stateDicts.set(from, found)
     }
     return found
@@ -91,7 +89,7 @@ export class FileContent implements Content {
       const tensor = (row: number) => {
         const known = this.#tensors.ofRow(row) ?? nameless.get(row)
         if (known !== undefined) return known
-        const made = new Tensor(session, row, '')
+        const made = tensorOf(session, row, '')
         nameless.set(row, made)
         return made
       }
@@ -105,7 +103,7 @@ export class FileContent implements Content {
     if (this.#outline === undefined) {
       const session = this.#session
       session.checkOpen()
-      const tensor = (row: number) => new Tensor(session, row, '')
+      const tensor = (row: number) => tensorOf(session, row, '')
       const storage = (index: number) => session.storages.object(index)
       this.#outline = { value: rootOf(this.#tape(true), { session, tensor, storage }) }
     }

@@ -9,7 +9,7 @@ import { StateError } from './errors'
 import type { Limits } from './limits'
 import { Session } from './session'
 import { checkBufferLength, LONGEST_BUFFER, type Span, Storage, type Storages } from './storage'
-import { Tensor } from './tensor'
+import { type Tensor, tensorOf } from './tensor'
 
 /** A row-major tensor to be made. */
 export interface Recipe {
@@ -67,7 +67,7 @@ export class MadeSession extends Session {
   }
 
   tensor(row: number, name: string): Tensor {
-    return new Tensor(this, row, name)
+    return tensorOf(this, row, name)
   }
 
   protected override release(): void {

@@ -1,7 +1,7 @@
 /** Tensors by name that are made, or found in another file, when they are first asked for. */
 import { inspect } from 'node:util'
-import { printable } from './printable'
 import type { Tensor } from './tensor'
+import { shownNames } from './tensor-map'
 
 export class NamedTensors<Place> implements ReadonlyMap<string, Tensor> {
   #known: ReadonlyMap<string, Place> | undefined
@@ -71,7 +71,6 @@ export class NamedTensors<Place> implements ReadonlyMap<string, Tensor> {
   }
 
   [inspect.custom](): string {
-    const shown = [...this.#places.keys()].slice(0, 3).map((name) => `'${printable(name)}'`)
-    return `TensorMap(${this.size}) { ${shown.join(', ')}${this.size > 3 ? ', ...' : ''} }`
+    return shownNames(this.size, this.keys())
   }
 }

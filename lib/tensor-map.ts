@@ -7,59 +7,159 @@ import { inspect } from 'node:util'
 import type { PackedStrings } from './binding'
 import { printable } from './printable'
 import type { Session } from './session'
-import { Tensor } from './tensor'
+import { Home, Tensor } from './tensor'
 
 /** The names that lead to tensor rows. */
 export interface NamedRows {
   names: PackedStrings
   named: Uint32Array
+  /** Whether it is known that no two names are the same. */
+  distinct: boolean
+}
+
+/** What the iterators of this realm inherit from. */
+const ITERATOR = Object.getPrototypeOf(Object.getPrototypeOf([].values()))
+
+/** Names and tensors by position; both are made when they are first asked for. */
+class Positions extends Home {
+  readonly rows: Uint32Array
+  readonly prefix: string
+  readonly #names: PackedStrings
+  readonly #isDistinct: boolean
+  readonly #tensors: (Tensor | undefined)[] = []
+  #byName: Map<string, number> | undefined
+  /** All names, where repeated ones have to be told apart. */
+  #told: readonly string[] | undefined
+
+  constructor(session: Session, { names, named, distinct }: NamedRows, prefix: string) {
+    super(session)
+    this.rows = named
+    this.prefix = prefix
+    this.#names = names
+    this.#isDistinct = distinct
+  }
+
+  /** The name of a tensor in the whole checkpoint. */
+  override nameOf(position: number): string {
+    const name = this.name(position)
+    return this.prefix === '' ? name : joined(this.prefix, name)
+  }
+
+  name(position: number): string {
+    if (this.#isDistinct) return this.#packed(position)
+    this.#told ??= [...this.byName.keys()]
+    return this.#told[position]!
+  }
+
+  tensor(position: number): Tensor {
+    let tensor = this.#tensors[position]
+    if (tensor === undefined) {
+      tensor = new Tensor(this, this.rows[position]!, position)
+      this.#tensors[position] = tensor
+    }
+    return tensor
+  }
+
+  get byName(): Map<string, number> {
+    if (this.#byName === undefined) {
+      const all: string[] = []
+      for (let position = 0; position < this.rows.length; ++position)
+        all.push(this.#packed(position))
+      this.#byName = uniqueNames(all)
+    }
+    return this.#byName
+  }
+
+  #packed(position: number): string {
+    const { text, ends } = this.#names
+    return text.slice(position === 0 ? 0 : ends[position - 1], ends[position])
+  }
+}
+
+/**
+ * An iterator over positions: a plain object, because a step of a generator costs as much as making
+ * the tensor.
+ */
+abstract class Steps<T> {
+  protected readonly positions: Positions
+  #next = 0
+
+  static {
+    Object.setPrototypeOf(Steps.prototype, ITERATOR)
+  }
+
+  constructor(positions: Positions) {
+    this.positions = positions
+  }
+
+  next(): IteratorResult<T, undefined> {
+    if (this.#next >= this.positions.rows.length) return { value: undefined, done: true }
+    return { value: this.at(this.#next++), done: false }
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'TensorMap Iterator'
+  }
+
+  protected abstract at(position: number): T
+}
+
+class NameSteps extends Steps<string> {
+  protected at(position: number): string {
+    return this.positions.name(position)
+  }
+}
+
+class TensorSteps extends Steps<Tensor> {
+  protected at(position: number): Tensor {
+    return this.positions.tensor(position)
+  }
+}
+
+class EntrySteps extends Steps<[string, Tensor]> {
+  protected at(position: number): [string, Tensor] {
+    return [this.positions.name(position), this.positions.tensor(position)]
+  }
 }
 
 export class TensorMap implements ReadonlyMap<string, Tensor> {
-  readonly #session: Session
-  readonly #packed: NamedRows
-  readonly #prefix: string
-  readonly #tensors: (Tensor | undefined)[] = []
-  /** Position by name, in file order. */
-  #positions: Map<string, number> | undefined
+  readonly #positions: Positions
   #firstNames: Map<number, string> | undefined
 
   /**
    * @internal
    * @param prefix what the file's own content is called in a checkpoint of several files
    */
-  constructor(session: Session, packed: NamedRows, prefix = '') {
-    this.#session = session
-    this.#packed = packed
-    this.#prefix = prefix
+  constructor(session: Session, rows: NamedRows, prefix = '') {
+    this.#positions = new Positions(session, rows, prefix)
   }
 
   get size(): number {
-    return this.#packed.named.length
+    return this.#positions.rows.length
   }
 
   get(name: string): Tensor | undefined {
-    const position = this.#named.get(name)
-    return position === undefined ? undefined : this.#at(position, name)
+    const position = this.#positions.byName.get(name)
+    return position === undefined ? undefined : this.#positions.tensor(position)
   }
 
   has(name: string): boolean {
-    return this.#named.has(name)
+    return this.#positions.byName.has(name)
   }
 
   keys(): MapIterator<string> {
-    return this.#named.keys()
+    return new NameSteps(this.#positions) as unknown as MapIterator<string>
   }
 
-  *values(): Generator<Tensor, undefined, unknown> {
-    for (const [, tensor] of this.entries()) yield tensor
+  values(): MapIterator<Tensor> {
+    return new TensorSteps(this.#positions) as unknown as MapIterator<Tensor>
   }
 
-  *entries(): Generator<[string, Tensor], undefined, unknown> {
-    for (const [name, position] of this.#named) yield [name, this.#at(position, name)]
+  entries(): MapIterator<[string, Tensor]> {
+    return new EntrySteps(this.#positions) as unknown as MapIterator<[string, Tensor]>
   }
 
-  [Symbol.iterator](): Generator<[string, Tensor], undefined, unknown> {
+  [Symbol.iterator](): MapIterator<[string, Tensor]> {
     return this.entries()
   }
 
@@ -75,8 +175,7 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   }
 
   [inspect.custom](): string {
-    const shown = [...this.#named.keys()].slice(0, 3).map((name) => `'${printable(name)}'`)
-    return `TensorMap(${this.size}) { ${shown.join(', ')}${this.size > 3 ? ', ...' : ''} }`
+    return shownNames(this.size, this.keys())
   }
 
   /**
@@ -87,10 +186,11 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
   ofRow(row: number): Tensor | undefined {
     if (this.#firstNames === undefined) {
       this.#firstNames = new Map()
-      const { named: rows } = this.#packed
-      for (const [name, position] of this.#named) {
+      const { rows } = this.#positions
+      for (let position = 0; position < rows.length; ++position) {
         const named = rows[position]!
-        if (!this.#firstNames.has(named)) this.#firstNames.set(named, name)
+        if (!this.#firstNames.has(named))
+          this.#firstNames.set(named, this.#positions.name(position))
       }
     }
     const name = this.#firstNames.get(row)
@@ -103,43 +203,26 @@ export class TensorMap implements ReadonlyMap<string, Tensor> {
    * @internal
    */
   *rows(): Generator<[string, number], void> {
-    const { named: rows } = this.#packed
-    for (const [name, position] of this.#named) {
-      yield [joined(this.#prefix, name), rows[position]!]
+    const { rows, prefix } = this.#positions
+    for (let position = 0; position < rows.length; ++position) {
+      yield [joined(prefix, this.#positions.name(position)), rows[position]!]
     }
   }
+}
 
-  #at(position: number, name: string): Tensor {
-    let tensor = this.#tensors[position]
-    if (tensor === undefined) {
-      const full = joined(this.#prefix, name)
-      tensor = new Tensor(this.#session, this.#packed.named[position]!, full)
-      this.#tensors[position] = tensor
-    }
-    return tensor
+/** A map of tensors as `console.log` shows it. */
+export function shownNames(size: number, names: Iterable<string>): string {
+  const shown: string[] = []
+  for (const name of names) {
+    if (shown.length === 3) break
+    shown.push(`'${printable(name)}'`)
   }
-
-  get #named(): Map<string, number> {
-    this.#positions ??= positionsOf(this.#packed)
-    return this.#positions
-  }
+  return `TensorMap(${size}) { ${shown.join(', ')}${size > 3 ? ', ...' : ''} }`
 }
 
 /** The name of what is called `name` inside `prefix`. */
 export function joined(prefix: string, name: string): string {
   return prefix === '' ? name : name === '' ? prefix : `${prefix}.${name}`
-}
-
-function positionsOf({ names, named }: NamedRows): Map<string, number> {
-  const { text, ends } = names
-  const all: string[] = []
-  let start = 0
-  for (let position = 0; position < named.length; ++position) {
-    const end = ends[position]!
-    all.push(text.slice(start, end))
-    start = end
-  }
-  return uniqueNames(all)
 }
 
 /**

@@ -11,7 +11,7 @@ import { type DType, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
 import { commonSizes, nestedRows } from './nested'
 import { printable } from './printable'
-import { Session } from './session'
+import type { Session } from './session'
 import { spread } from './sparse'
 import type { Storage } from './storage'
 import { dequantized, elementBytes, elements, elementsRow, float32, isView } from './values'
@@ -27,28 +27,71 @@ const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 /** Where a tensor stands: for this module alone. */
 let rowOf: (tensor: Tensor) => { session: Session; row: number }
 
+/** Where tensors have their session and their names from; many share one. */
+export abstract class Home {
+  readonly session: Session
+
+  constructor(session: Session) {
+    this.session = session
+  }
+
+  abstract nameOf(position: number): string
+}
+
+/** Of a tensor that is in no map of its session. */
+class OneName extends Home {
+  readonly #name: string
+
+  constructor(session: Session, name: string) {
+    super(session)
+    this.#name = name
+  }
+
+  override nameOf(): string {
+    return this.#name
+  }
+}
+
+/** The tensor of a row, under a name of its own. */
+export function tensorOf(session: Session, row: number, name: string): Tensor {
+  return new Tensor(new OneName(session, name), row, 0)
+}
+
+/** What few tensors are asked for, once it was: every field would cost each of a hundred thousand. */
+interface Lazy {
+  /** Of a nested tensor. */
+  shape?: readonly number[]
+  parts?: Readonly<Partial<Record<PartRole, Tensor>>>
+  dense?: TensorData
+  rows?: readonly Tensor[]
+}
+
 /** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
 export class Tensor {
-  /** The name it was found under; empty for one that only {@link Checkpoint.root} reaches. */
-  readonly name: string
-  readonly #session: Session
+  readonly #home: Home
   readonly #row: number
-  #shape: readonly number[] | undefined
-  #stride: readonly number[] | undefined
-  #parts: Readonly<Partial<Record<PartRole, Tensor>>> | undefined
-  #dense: TensorData | undefined
-  #rows: readonly Tensor[] | undefined
+  readonly #position: number
+  #lazy: Lazy | undefined
 
   static {
     rowOf = (tensor) => ({ session: tensor.#session, row: tensor.#row })
   }
 
   /** @internal */
-  constructor(session: Session, row: number, name: string) {
-    if (!(session instanceof Session)) throw new TypeError('Illegal constructor')
-    this.name = name
-    this.#session = session
+  constructor(home: Home, row: number, position: number) {
+    if (!(home instanceof Home)) throw new TypeError('Illegal constructor')
+    this.#home = home
     this.#row = row
+    this.#position = position
+  }
+
+  get #session(): Session {
+    return this.#home.session
+  }
+
+  /** The name it was found under; empty for one that only {@link Checkpoint.root} reaches. */
+  get name(): string {
+    return this.#home.nameOf(this.#position)
   }
 
   get dtype(): DType {
@@ -60,22 +103,20 @@ export class Tensor {
    * nested tensor that differs from row to row.
    */
   get shape(): readonly number[] {
-    if (this.#shape !== undefined) return this.#shape
+    if (this.#lazy?.shape !== undefined) return this.#lazy.shape
     const shape = this.#session.catalog.shape(this.#row)
     const sizes = this.#has(TensorFlag.ragged) ? this.parts.sizes : undefined
-    if (sizes !== undefined) {
-      // What rows have in common lies in the bytes of a tensor.
-      if (this.#session.isClosed) return shape
-      shape.splice(1, Number.POSITIVE_INFINITY, ...(commonSizes(sizes) ?? shape.slice(1)))
-    }
-    this.#shape = Object.freeze(shape)
-    return this.#shape
+    if (sizes === undefined) return shape
+    // What rows have in common lies in the bytes of a tensor.
+    if (this.#session.isClosed) return shape
+    this.#lazy ??= {}
+    this.#lazy.shape = Object.freeze([shape[0]!, ...(commonSizes(sizes) ?? shape.slice(1))])
+    return this.#lazy.shape
   }
 
   /** Elements from one index to the next along each dimension. */
   get stride(): readonly number[] {
-    this.#stride ??= Object.freeze(this.#session.catalog.stride(this.#row))
-    return this.#stride
+    return this.#session.catalog.stride(this.#row)
   }
 
   /** Elements from the start of the storage to the first one. */
@@ -221,22 +262,24 @@ export class Tensor {
     const { layout } = this
     if (!layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)) return this.data
     this.#session.checkOpen()
-    if (this.#dense !== undefined) return this.#dense
+    if (this.#lazy?.dense !== undefined) return this.#lazy.dense
     const dtype = this.#session.catalog.dtype(this.#row)
-    this.#dense = spread(this, dtype, this.#session)
-    return this.#dense
+    this.#lazy ??= {}
+    this.#lazy.dense = spread(this, dtype, this.#session)
+    return this.#lazy.dense
   }
 
   /** The tensors this one is made of, by role; empty for a plain one. */
   get parts(): Readonly<Partial<Record<PartRole, Tensor>>> {
-    if (this.#parts === undefined) {
+    if (this.#lazy?.parts === undefined) {
       const parts = this.#session.catalog.parts(this.#row)
       const made = parts.map(([role, row]) => {
-        return [role, new Tensor(this.#session, row, `${this.name}.${role}`)]
+        return [role, tensorOf(this.#session, row, `${this.name}.${role}`)]
       })
-      this.#parts = parts.length === 0 ? NO_PARTS : Object.freeze(Object.fromEntries(made))
+      this.#lazy ??= {}
+      this.#lazy.parts = parts.length === 0 ? NO_PARTS : Object.freeze(Object.fromEntries(made))
     }
-    return this.#parts!
+    return this.#lazy.parts!
   }
 
   /** Sparse COO: whether it is known that no place has two values and that they are in order. */
@@ -321,14 +364,15 @@ export class Tensor {
    */
   rows(): readonly Tensor[] {
     this.#session.checkOpen()
-    this.#rows ??= Object.freeze(
+    this.#lazy ??= {}
+    this.#lazy.rows ??= Object.freeze(
       nestedRows(this, this.#session).map((view, i) => {
         const values = this.#session.catalog.part(this.#row, 'values')!
         const row = this.#session.catalog.addView(values, view)
-        return new Tensor(this.#session, row, `${this.name}.${i}`)
+        return tensorOf(this.#session, row, `${this.name}.${i}`)
       }),
     )
-    return this.#rows
+    return this.#lazy.rows
   }
 
   /** Sharded (DTensor): what this file has of it. */
@@ -417,7 +461,7 @@ export class Tensor {
   }
 
   #has(flag: number): boolean {
-    return (this.#session.catalog.tensor(this.#row, 'flags') & flag) !== 0
+    return (this.#session.catalog.flags(this.#row) & flag) !== 0
   }
 
   #perChannel(role: 'scales' | 'zeroPoints'): Float64Array | undefined {
@@ -433,7 +477,7 @@ export class Tensor {
 export function renamed(tensor: Tensor, name: string): Tensor {
   if (tensor.name === name) return tensor
   const { session, row } = rowOf(tensor)
-  return new Tensor(session, row, name)
+  return tensorOf(session, row, name)
 }
 
 /**
@@ -446,5 +490,5 @@ export function viewOf(tensor: Tensor, name: string, view: View): Tensor {
   const flags = catalog.tensor(row, 'flags') & (TensorFlag.conjugate | TensorFlag.negative)
   const [dtype, storage] = [catalog.tensor(row, 'dtype'), catalog.tensor(row, 'storage')]
   const device = catalog.tensor(row, 'device')
-  return new Tensor(session, catalog.add({ ...view, dtype, storage, device, flags }), name)
+  return tensorOf(session, catalog.add({ ...view, dtype, storage, device, flags }), name)
 }

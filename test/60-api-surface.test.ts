@@ -38,7 +38,7 @@ test.each([
     'Tensor',
     torchmap.Tensor,
     `axis byteLength bytes ccolIndices colIndices crowIndices data dequantize device dtype indices
-    isCoalesced isContiguous isMeta isParameter isZeroCopy layout lengths local offsets parts qscheme
+    isCoalesced isContiguous isMeta isParameter isZeroCopy layout lengths local name offsets parts qscheme
     requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
     toDense toFloat32 toJSON values zeroPoint zeroPoints`,
   ],

@@ -68,6 +68,7 @@ Napi::Value state_dict(const Napi::CallbackInfo& info) {
   if (!status.ok()) return failure(info.Env(), status);
   Napi::Object result = Napi::Object::New(info.Env());
   result["names"] = packed_strings(info.Env(), names);
+  result["distinct"] = names.are_distinct();
   result["named"] = words(info.Env(), names.tensors.data(), names.size());
   rows.add_to(result);
   return result;

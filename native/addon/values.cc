@@ -200,6 +200,7 @@ Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
   result["rootClass"] = string(env, row.root_class());
   result["mapped"] = !row.source().mapped().empty();
   result["names"] = packed_strings(env, row.names());
+  result["distinct"] = row.has_distinct_names();
   result["named"] = words(env, row.names().tensors.data(), row.names().size());
   Napi::Array skipped = Napi::Array::New(env, row.skipped().size());
   for (uint32_t i = 0; i < row.skipped().size(); ++i) {

@@ -37,6 +37,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
   checkpoint->cancelled_ = options.cancelled;
   TRY(checkpoint->read(options, inflated));
   checkpoint->cancelled_ = nullptr;
+  checkpoint->has_distinct_names_ = checkpoint->names_.are_distinct();
   return checkpoint;
 }
 

@@ -59,6 +59,7 @@ class Checkpoint {
   // Where the search for the weights begins: of a package, the one resource that can hold them.
   NodeId weights_root();
   const Names& names() const { return names_; }
+  bool has_distinct_names() const { return has_distinct_names_; }
   const std::vector<Skipped>& skipped() const { return skipped_; }
 
   // The code of a TorchScript archive, which state_dict() and kIsParameter hang on: read when they
@@ -104,6 +105,7 @@ class Checkpoint {
   NodeId root_ = 0;
   std::vector<Branch> branches_;
   Names names_;
+  bool has_distinct_names_ = false;
   std::vector<Skipped> skipped_;
   std::deque<std::string> kept_;  // inflated records; never moves
 

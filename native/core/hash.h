@@ -32,6 +32,13 @@ inline uint64_t hash_mix(uint64_t hash, uint64_t word, uint64_t seed) {
   return hash_fold(hash ^ word ^ 0x9E3779B97F4A7C15u, seed ^ 0xA0761D6478BD642Fu);
 }
 
+// Asks for a slot of a table that does not fit the cache, some steps before it is looked at.
+inline void prefetch([[maybe_unused]] const void* at) {
+#ifdef __GNUC__
+  __builtin_prefetch(at, 1);
+#endif
+}
+
 // The last `left` bytes of a text, fewer than 8, as a word; loads of fixed sizes that may overlap
 // instead of a call. Texts of one length give the same word only when they are equal.
 inline uint64_t hash_tail(const char* at, size_t left) {

@@ -154,6 +154,7 @@ class Shown {
       case Tag::kExtension:
         text += "ext " + std::to_string(node.a);
         return extra(id, depth);
+      case Tag::kTensorCall:
       case Tag::kForeign:
       case Tag::kAlias:
         text += "?";
@@ -205,7 +206,11 @@ struct Reading {
   bool ok() const { return decoded.ok(); }
   const Failure& failure() { return decoded.status().failure(); }
   const Node& root() { return pool[decoded->root]; }
+  // Calls that the pool keeps as their bytes are shown like all others.
   std::string shown() {
+    for (NodeId id = 0; id < pool.nodes.size(); ++id) {
+      if (pool[id].tag == Tag::kTensorCall) (void)pool.unpack(id);
+    }
     return ok() ? Shown(pool, decoded->root).text : std::string(code_name(failure().code));
   }
 };

@@ -33,6 +33,12 @@ Status read_preamble(PickleStream& stream) {
 Status register_storages(Interpreter& interpreter) {
   Pool& pool = interpreter.pool();
   for (size_t id = 0; id < pool.nodes.size(); ++id) {
+    if (pool.nodes[id].tag == Tag::kTensorCall) {
+      auto known = interpreter.storage_of_call(static_cast<NodeId>(id));
+      // Unpacked, its id is a node further on.
+      if ((!known.ok() || !*known) && !pool.unpack(static_cast<NodeId>(id)))
+        return Status(Code::kBadPickle, "the pickle has more values than can be numbered");
+    }
     if (pool.nodes[id].tag != Tag::kPersistent) continue;
     Status status = interpreter.resolve(static_cast<NodeId>(id));
     if (!status.ok() && status.code() != Code::kUnsupportedDtype) return status;

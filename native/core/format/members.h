@@ -37,11 +37,15 @@ class MemberIds final : public PersistentIds {
   }
 
   Result<Persistent> resolve(Interpreter& interpreter, NodeId node) override {
-    const auto after =
-        std::upper_bound(members_.begin(), members_.end(), node,
-                         [](NodeId id, const Member& member) { return id < member.first; });
-    if (after == members_.begin()) return Persistent{};
-    return std::prev(after)->ids->resolve(interpreter, node);
+    const NodeId unpacked_from = interpreter.pool()[node].b;
+    PersistentIds* const ids = those_of(unpacked_from != 0 ? unpacked_from : node);
+    return ids == nullptr ? Persistent{} : ids->resolve(interpreter, node);
+  }
+  Result<std::optional<uint32_t>> resolve_storage(Interpreter& interpreter, NodeId owner,
+                                                  const StorageId& id) override {
+    PersistentIds* const ids = those_of(owner);
+    if (ids == nullptr) return std::optional<uint32_t>();
+    return ids->resolve_storage(interpreter, owner, id);
   }
 
  private:
@@ -49,6 +53,12 @@ class MemberIds final : public PersistentIds {
     NodeId first;
     std::shared_ptr<PersistentIds> ids;
   };
+  PersistentIds* those_of(NodeId node) const {
+    const auto after =
+        std::upper_bound(members_.begin(), members_.end(), node,
+                         [](NodeId id, const Member& member) { return id < member.first; });
+    return after == members_.begin() ? nullptr : std::prev(after)->ids.get();
+  }
   std::vector<Member> members_;
 };
 

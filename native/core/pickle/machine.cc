@@ -88,34 +88,25 @@ Status Machine::poll() {
     case Opcode::kBINGET: {
       uint8_t key = 0;
       TRY(read(key));
-      const NodeId found = memo_.get(key);
-      if (found == Memo::kMissing) return not_set(key);
-      push(found);
-      return {};
+      return get(key);
     }
     case Opcode::kLONG_BINGET: {
       uint32_t key = 0;
       TRY(read(key));
-      const NodeId found = memo_.get(key);
-      if (found == Memo::kMissing) return not_set(key);
-      push(found);
-      return {};
+      return get(key);
     }
     case Opcode::kBINPUT: {
       uint8_t key = 0;
       TRY(read(key));
-      TRY(need(1));
-      memo_.put(key, stack_.back());
-      return {};
+      return put(key);
     }
     case Opcode::kLONG_BINPUT: {
       uint32_t key = 0;
       TRY(read(key));
-      TRY(need(1));
-      memo_.put(key, stack_.back());
-      return {};
+      return put(key);
     }
     case Opcode::kMARK:
+      if (at_ != end_ && static_cast<Opcode>(*at_) == Opcode::kMARK && tensor_call()) return {};
       marks_.push(stack_.size());
       fence_ = stack_.size();
       return {};
@@ -261,15 +252,7 @@ Status Machine::memo(Opcode op) {
     if (!parsed) return bad("has no memo key");
     key = *parsed;
   }
-  if (op == Opcode::kGET) {
-    const NodeId found = memo_.get(key);
-    if (found == Memo::kMissing) return not_set(key);
-    push(found);
-    return {};
-  }
-  TRY(need(1));
-  memo_.put(key, stack_.back());
-  return {};
+  return op == Opcode::kGET ? get(key) : put(key);
 }
 
 Status Machine::control(Opcode op) {

@@ -29,6 +29,24 @@ class Machine {
   Status unicode(uint64_t length);
   Status container(Opcode op);
   Status memo(Opcode op);
+  Status get(uint64_t key) {
+    const NodeId found = memo_.get(key);
+    if (found == Memo::kMissing) return not_set(key);
+    push(found);
+    return pool_[found].tag == Tag::kTensorCall ? get_inside(key, found) : Status();
+  }
+  // Below the last mark there is a value.
+  Status put(uint64_t key) {
+    TRY(need(1));
+    const NodeId top = stack_.back();
+    // Under a number of one of its own arguments the call could not be told from that argument.
+    if (pool_[top].tag == Tag::kTensorCall &&
+        (top != last_call_ || key - last_put_ < last_put_count_)) {
+      TRY(put_tensor(key, top));
+    }
+    memo_.put(key, top);
+    return {};
+  }
   Status object(Opcode op);
   Status control(Opcode op);
 
@@ -78,6 +96,14 @@ class Machine {
     return {};
   }
 
+  // --- calls kept as their bytes ---
+  bool tensor_call();
+  // What the memo has under `key`, which leads to the tensor call `found`: an argument of it, or
+  // itself.
+  Status get_inside(uint64_t key, NodeId found);
+  Status put_tensor(uint64_t key, NodeId call);
+  Status unpack(NodeId call);
+
   // --- values ---
   Status add_items(NodeId target, Tag wanted, const NodeId* values, size_t count);
   Status add_to_dict(NodeId target, const NodeId* values, size_t count);
@@ -120,6 +146,9 @@ class Machine {
   Buffer<size_t> marks_;
   size_t fence_ = 0;  // stack position of the innermost mark: nothing below it may be popped
   Memo memo_;
+  // The newest tensor call, and the keys of the memo for its arguments.
+  NodeId last_call_ = 0;
+  uint32_t last_put_ = 0, last_put_count_ = 0;
   Decoded decoded_;
   bool stopped_ = false;
 };

@@ -20,6 +20,11 @@ class Memo {
     dense_[key] = node;
   }
 
+  // `count` keys from `first` on.
+  void put_range(uint64_t first, uint32_t count, NodeId node) {
+    for (uint64_t key = first; key < first + count; ++key) put(key, node);
+  }
+
   NodeId get(uint64_t key) const {
     if (key < dense_.size() && dense_[key] != kMissing) return dense_[key];
     if (sparse_.empty()) return kMissing;

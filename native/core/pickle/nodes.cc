@@ -1,5 +1,7 @@
 #include "core/pickle/nodes.h"
 
+#include "core/pickle/tensor_call.h"
+
 namespace torchmap {
 
 Pool::Pool() {
@@ -17,6 +19,48 @@ NodeId Pool::add_tuple(const NodeId* items, uint32_t count, Tag tag) {
   const auto first = static_cast<uint32_t>(words.size());
   words.append(items, count);
   return add(Node::words(tag, count, first, 0));
+}
+
+TensorCall Pool::tensor_call(NodeId id) const {
+  // It was one when the node was made.
+  TensorCall call;
+  const std::byte* at = contexts[nodes[id].b].start + nodes[id].a;
+  (void)read_tensor_call(at, at + kLongestTensorCall, call);
+  return call;
+}
+
+std::optional<TensorArguments> Pool::unpack(NodeId id) {
+  // Six tuples' worth of words at most.
+  if (words.size() > UINT32_MAX - 64) return std::nullopt;
+  const TensorCall call = tensor_call(id);
+  const TensorContext context = contexts[nodes[id].b];
+  const auto integer = [&](int64_t value) {
+    return value >= 0 && value < 256 ? kSmallInt + static_cast<NodeId>(value)
+                                     : add(Node::of_integer(value));
+  };
+  TensorArguments arguments;
+  const auto put = [&](NodeId node) { return arguments.nodes[arguments.count++] = node; };
+  const auto tuple = [&](const int64_t* values, uint32_t count) {
+    if (count == 0) return kEmptyTuple;
+    NodeId items[TensorCall::kMostDims];
+    for (uint32_t i = 0; i < count; ++i) items[i] = integer(values[i]);
+    return put(add_tuple(items, count));
+  };
+  const NodeId key = put(add(Node::of_text(Tag::kStr, call.key)));
+  const NodeId items[] = {context.word,     context.type,        key,
+                          context.location, integer(call.numel), kNoneNode};
+  const NodeId name = put(add_tuple(items, call.has_view ? 6 : 5));
+  const NodeId storage = add(Node::words(Tag::kPersistent, name, id, 0));
+  const NodeId offset = integer(call.offset);
+  const NodeId size = tuple(call.sizes, call.ndim);
+  const NodeId stride = tuple(call.strides, call.stride_count);
+  const auto reduce = static_cast<uint8_t>(CallKind::kReduce);
+  const NodeId hooks = put(add(Node::words(Tag::kCall, context.hooks, kEmptyTuple, 0, reduce)));
+  const NodeId given[] = {
+      storage, offset, size, stride, call.requires_grad ? kTrueNode : kFalseNode, hooks};
+  const NodeId all = put(add_tuple(given, 6));
+  nodes[id] = Node::words(Tag::kCall, context.function, all, nodes[id].c, reduce);
+  return arguments;
 }
 
 uint32_t Pool::global(std::string_view module, std::string_view name, uint64_t offset) {

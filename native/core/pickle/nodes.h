@@ -10,6 +10,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +38,9 @@ enum class Tag : uint8_t {
   kDict,        // items: key, value, key, value ...
   kGlobal,      // a: index into globals, c: extra
   kCall,        // flags: CallKind, a: callable, b: arguments (a tuple, usually), c: extra
-  kPersistent,  // a: the persistent id, c: extra
+  kTensorCall,  // a call kept as its bytes (tensor_call.h): a: where, b: index into contexts, c:
+                // extra
+  kPersistent,  // a: the persistent id, b: the tensor call it was unpacked from or 0, c: extra
   kExtension,   // a: code of the copyreg extension registry, c: extra
   // Written over a node by the layer that knows what it means:
   kForeign,  // flags: kind, a: index in that layer's tables, b: as that layer likes, c: extra
@@ -110,6 +113,20 @@ struct GlobalName {
   uint64_t offset;  // bytes from the start of the file, of the first opcode that named it
 };
 
+// What many tensor calls of one pickle share.
+struct TensorContext {
+  const std::byte* start;  // what Node::a counts from
+  NodeId function, word, type, location, hooks;
+};
+
+struct TensorCall;
+
+// The nodes of a tensor call's arguments, in the order the memo numbers them.
+struct TensorArguments {
+  NodeId nodes[6];
+  uint32_t count = 0;
+};
+
 class Pool {
  public:
   // Nodes every pool begins with, so that the commonest opcodes make none.
@@ -122,6 +139,7 @@ class Pool {
   Buffer<uint32_t> words;
   Buffer<Extra> extras;
   std::vector<GlobalName> globals;
+  Buffer<TensorContext> contexts;
   uint64_t pickle_bytes = 0;  // decoded into this pool
 
   const Node& operator[](NodeId id) const { return nodes[id]; }
@@ -141,6 +159,12 @@ class Pool {
 
   // The node of one (module, name), made at its first use.
   uint32_t global(std::string_view module, std::string_view name, uint64_t offset);
+
+  // The call of a kTensorCall node.
+  TensorCall tensor_call(NodeId id) const;
+  // Makes such a node the kCall it stands for; the node keeps its number. Nothing where the pool
+  // cannot have so many words.
+  std::optional<TensorArguments> unpack(NodeId id);
 
   // Text that does not stand in the pickle as it is (escapes); lives as long as the pool.
   std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/pickle/tensor_call.h"
 #include "core/torch/geometry.h"
 
 namespace torchmap {
@@ -56,6 +57,14 @@ void Interpreter::attach_state(NodeId owner, NodeId state) {
 
 Status Interpreter::resolve(NodeId id) {
   id = target(id);
+  if (pool_[id].tag == Tag::kTensorCall) {
+    auto made = resolve_tensor_call(id);
+    if (made.ok() && *made) return {};
+    // What is wrong with it is said of the call and its arguments.
+    if (!pool_.unpack(id)) {
+      return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, pool_.nodes.size());
+    }
+  }
   Node& node = pool_[id];
   if (node.tag != Tag::kCall && node.tag != Tag::kPersistent) return {};
   if (static_cast<Meaning>(node.aux) == Meaning::kBusy)
@@ -93,6 +102,37 @@ Status Interpreter::resolve(NodeId id) {
     if (!status.ok()) failures_.emplace(id, status.failure());
   }
   return status;
+}
+
+Result<std::optional<uint32_t>> Interpreter::storage_of_call(NodeId id) {
+  return storage_of(id, pool_.tensor_call(id));
+}
+
+Result<std::optional<uint32_t>> Interpreter::storage_of(NodeId id, const TensorCall& call) {
+  const TensorContext& context = pool_.contexts[pool_[id].b];
+  if (meaning(context.function).kind != GlobalKind::kRebuildTensorV2 ||
+      text(context.word) != "storage") {
+    return std::optional<uint32_t>();
+  }
+  TRY(charge(call.put_count));
+  return persistent_.resolve_storage(
+      *this, id, {meaning(context.type), call.key, pool_[context.location].text(), call.numel});
+}
+
+// The tensor of a call that is kept as its bytes; false where only its arguments can tell.
+Result<bool> Interpreter::resolve_tensor_call(NodeId id) {
+  const TensorCall call = pool_.tensor_call(id);
+  TRY_ASSIGN(const auto storage, storage_of(id, call));
+  if (!storage) return false;
+  Tensor tensor;
+  tensor.storage = *storage;
+  tensor.dtype = catalog_.storages[*storage].dtype;
+  tensor.offset = call.offset;
+  if (call.requires_grad) tensor.flags = kRequiresGrad;
+  TRY_ASSIGN(const uint32_t row,
+             add_tensor(tensor, {call.sizes, call.ndim}, {call.strides, call.stride_count}));
+  become(id, Foreign::kTensor, row);
+  return true;
 }
 
 Status Interpreter::resolve_call(NodeId id) {

@@ -48,10 +48,23 @@ struct Persistent {
   enum Kind : uint8_t { kStorage, kTensor, kAlias, kObject } kind = kObject;
   uint32_t index = 0;  // storage, tensor or node
 };
+// What the id of a storage says of it.
+struct StorageId {
+  GlobalMeaning meant;  // its class
+  std::string_view key, location;
+  int64_t numel = 0;  // elements
+};
 class PersistentIds {
  public:
   virtual ~PersistentIds() = default;
   virtual Result<Persistent> resolve(Interpreter& interpreter, NodeId id) = 0;
+  // The storage that `id` names, without nodes for it; `owner` is the node that holds the id.
+  // Nothing where ids mean something else here.
+  virtual Result<std::optional<uint32_t>> resolve_storage(Interpreter&, NodeId owner,
+                                                          const StorageId& id) {
+    (void)owner, (void)id;
+    return std::optional<uint32_t>();
+  }
 };
 
 // Persistent ids have no meaning in a plain pickle, and there are none without a pickle.
@@ -86,6 +99,8 @@ class Interpreter {
   // in words or bytes. kLimitWork beyond what any real file needs for its size.
   Status charge(uint64_t amount);
 
+  // The storage a kTensorCall node names; nothing where only its arguments can tell.
+  Result<std::optional<uint32_t>> storage_of_call(NodeId id);
   // The storage behind a node that must be one.
   Result<uint32_t> storage(NodeId id);
   // The tensor behind a node that must be one.
@@ -151,6 +166,8 @@ class Interpreter {
   using Args = std::span<const uint32_t>;
 
   Status resolve_call(NodeId id);
+  Result<bool> resolve_tensor_call(NodeId id);
+  Result<std::optional<uint32_t>> storage_of(NodeId id, const TensorCall& call);
   Status resolve_value(NodeId id, GlobalKind kind, Args args);       // values.cc
   Status resolve_object(NodeId id, GlobalMeaning meant, Args args);  // rebuild_old.cc
 

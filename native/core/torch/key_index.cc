@@ -1,6 +1,7 @@
 #include "core/torch/key_index.h"
 
 #include <bit>
+#include <cstring>
 
 #include "core/hash.h"
 
@@ -10,27 +11,12 @@ namespace {
 // Text of this length counts as one more step of work.
 constexpr size_t kBytesPerStep = 64;
 
+// Keys between the one looked up and the one whose slot is fetched.
+constexpr size_t kAhead = 8;
+
 }  // namespace
 
 KeyIndex::KeyIndex(const Pool& pool) : pool_(pool), seed_(hash_seed()) {}
-
-void KeyIndex::clear(size_t count) {
-  keys_.truncate(0);
-  slots_.assign(std::bit_ceil(2 * (count + 4)), Slot{});
-}
-
-uint32_t KeyIndex::add(NodeId key, uint64_t& work) {
-  const auto fresh = static_cast<uint32_t>(keys_.size());
-  if (slots_.size() < 2 * (keys_.size() + 1)) {
-    slots_.assign(2 * slots_.size(), Slot{});
-    for (uint32_t i = 0; i < fresh; ++i) slot_of(keys_[i], work).number = i + 1;
-  }
-  Slot& slot = slot_of(key, work);
-  if (slot.number != 0) return slot.number - 1;
-  slot.number = fresh + 1;
-  keys_.push(key);
-  return fresh;
-}
 
 uint64_t KeyIndex::hash(NodeId key, uint64_t& work) const {
   key = pool_.target(key);
@@ -51,15 +37,35 @@ bool KeyIndex::equal(NodeId a, NodeId b) const {
   return pool_.target(a) == pool_.target(b);
 }
 
-// The slot of an equal key, or a free one that now has the key's tag.
-KeyIndex::Slot& KeyIndex::slot_of(NodeId key, uint64_t& work) {
-  const uint64_t hashed = hash(key, work);
-  const auto tag = static_cast<uint32_t>(hashed >> 32);
-  for (auto at = static_cast<size_t>(hashed);; ++at) {
-    Slot& slot = slots_[at & (slots_.size() - 1)];
-    if (slot.number == 0) slot.tag = tag;
-    if (slot.number == 0 || (slot.tag == tag && equal(keys_[slot.number - 1], key))) return slot;
+std::span<const uint32_t> KeyIndex::first_places(std::span<const NodeId> keys, uint64_t& work) {
+  hashes_.truncate(0);
+  hashes_.make_room(keys.size());
+  for (const NodeId key : keys) hashes_.push_unchecked(hash(key, work));
+  const size_t count = std::bit_ceil(2 * keys.size() + 1);
+  slots_.truncate(0);
+  slots_.make_room(count);
+  std::memset(static_cast<void*>(slots_.data()), 0, count * sizeof(Slot));
+  places_.truncate(0);
+  places_.make_room(keys.size());
+  const size_t mask = count - 1;
+  for (uint32_t i = 0; i < keys.size(); ++i) {
+    // The table of a large dict does not fit the cache.
+    if (i + kAhead < keys.size()) prefetch(&slots_[hashes_[i + kAhead] & mask]);
+    const auto tag = static_cast<uint32_t>(hashes_[i] >> 32);
+    for (auto at = static_cast<size_t>(hashes_[i]);; ++at) {
+      Slot& slot = slots_[at & mask];
+      if (slot.number == 0) {
+        slot = {i + 1, tag};
+        places_.push_unchecked(i);
+        break;
+      }
+      if (slot.tag == tag && equal(keys[slot.number - 1], keys[i])) {
+        places_.push_unchecked(slot.number - 1);
+        break;
+      }
+    }
   }
+  return {places_.data(), places_.size()};
 }
 
 }  // namespace torchmap

@@ -62,7 +62,7 @@ void StorageIds::set_first(std::string_view key, uint32_t storage) {
   }
 }
 
-Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const Id& id) {
+Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& id) {
   Catalog& catalog = interpreter.catalog();
   const bool untyped = id.meant.kind == GlobalKind::kUntypedStorage;
   const auto bytes = id.numel < 0
@@ -119,7 +119,7 @@ Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::
   name = name.substr(kPrefix.size(), name.size() - kPrefix.size() - 2);
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return bad("the id of a storage has no class");
-  Id id;
+  StorageId id;
   id.meant = classify_global(name.substr(0, dot), name.substr(dot + 1));
   if (id.meant.kind != GlobalKind::kStorage && id.meant.kind != GlobalKind::kUntypedStorage) {
     return bad("storage class '" + std::string(name) + "' is unknown");
@@ -133,6 +133,16 @@ Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::
   }
   TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
   return Persistent{Persistent::kStorage, index};
+}
+
+Result<std::optional<uint32_t>> StorageIds::resolve_storage(Interpreter& interpreter, NodeId,
+                                                            const StorageId& given) {
+  if (given.meant.kind != GlobalKind::kStorage && given.meant.kind != GlobalKind::kUntypedStorage)
+    return std::optional<uint32_t>();
+  StorageId id = given;
+  id.key = key_of(given.key);
+  TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
+  return std::optional<uint32_t>(index);
 }
 
 Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
@@ -152,7 +162,7 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
     return Status(Code::kBadPickle, "a persistent id names neither a storage nor a module class");
   }
 
-  Id id;
+  StorageId id;
   id.meant = interpreter.meaning(items[1]);
   if (id.meant.kind != GlobalKind::kStorage && id.meant.kind != GlobalKind::kUntypedStorage) {
     const Node& named = pool[pool.target(items[1])];

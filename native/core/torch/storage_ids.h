@@ -26,6 +26,8 @@ class StorageIds : public PersistentIds {
       : placer_(std::move(placer)), big_endian_(big_endian) {}
 
   Result<Persistent> resolve(Interpreter& interpreter, NodeId id) override;
+  Result<std::optional<uint32_t>> resolve_storage(Interpreter& interpreter, NodeId owner,
+                                                  const StorageId& id) override;
 
   // A storage that is part of another one (legacy views), in elements of its dtype.
   struct View {
@@ -46,12 +48,7 @@ class StorageIds : public PersistentIds {
   virtual std::string_view key_of(std::string_view written) const { return written; }
 
  private:
-  struct Id {
-    GlobalMeaning meant;
-    std::string_view key, location;
-    int64_t numel = 0;
-  };
-  Result<uint32_t> storage(Interpreter& interpreter, const Id& id);
+  Result<uint32_t> storage(Interpreter& interpreter, const StorageId& id);
   Result<Persistent> storage_from_text(Interpreter& interpreter, std::string_view text);
 
   Placer placer_;

@@ -246,6 +246,7 @@ Status TapeWriter::value(NodeId id) {
     case Tag::kPersistent:
       object(id, kNoIndex, true, node.a);
       return {};
+    case Tag::kTensorCall:  // resolved before, so there is none
     case Tag::kCall:
       call(id);
       return {};

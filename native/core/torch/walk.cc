@@ -42,7 +42,7 @@ class Walker {
         mode_(mode),
         names_(names),
         skipped_(skipped),
-        keys_(interpreter.pool()) {}
+        key_index_(interpreter.pool()) {}
 
   Status run(NodeId root, std::string_view prefix);
 
@@ -86,7 +86,9 @@ class Walker {
   std::vector<uint32_t> states_;
   uint64_t work_ = 0;
   uint64_t skipped_bytes_ = 0;
-  KeyIndex keys_;  // of the dict being expanded: a key given twice keeps its last value only
+  // Of the dict being expanded: a key given twice keeps its place and its last value.
+  Buffer<NodeId> keys_;
+  KeyIndex key_index_;
 };
 
 uint32_t& Walker::state(NodeId node) {
@@ -136,15 +138,22 @@ void Walker::add_entries(NodeId dict) {
   });
   if (!has_children) return;
   const size_t first = children_.size();
-  keys_.clear(interpreter_.entry_count(dict));
+  keys_.truncate(0);
   interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
-    const uint32_t number = keys_.add(key, work_);
-    if (first + number < children_.size()) {
-      children_[first + number].node = value;
-    } else {
-      children_.push({value, key, number, Segment::kKey});
-    }
+    children_.push({value, key, 0, Segment::kKey});
+    keys_.push(key);
   });
+  const auto places = key_index_.first_places({keys_.data(), keys_.size()}, work_);
+  uint32_t number = 0;
+  for (size_t i = 0; i < places.size(); ++i) {
+    Child& child = children_[first + i];
+    if (places[i] == i) {
+      child.index = number++;
+    } else {
+      children_[first + places[i]].node = child.node;
+      child.node = Pool::kNoneNode;
+    }
+  }
   // Leaves were kept so far, because a leaf may have replaced a tensor.
   size_t kept = first;
   for (size_t i = first; i < children_.size(); ++i) {

@@ -12,20 +12,9 @@
 #include <vector>
 
 #include "core/torch/module.h"
+#include "core/torch/names.h"
 
 namespace torchmap {
-
-struct Names {
-  std::string text;          // all names, one behind the other
-  Buffer<uint64_t> ends;     // byte offset of each name's end in text
-  Buffer<uint32_t> tensors;  // the tensor each name stands for
-
-  size_t size() const { return ends.size(); }
-  std::string_view at(size_t i) const {
-    const uint64_t begin = i == 0 ? 0 : ends[i - 1];
-    return std::string_view(text).substr(begin, ends[i] - begin);
-  }
-};
 
 // What could not be given, and why.
 struct Skipped {
