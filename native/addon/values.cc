@@ -1,7 +1,5 @@
 #include "addon/values.h"
 
-#include <charconv>
-
 #include "addon/handle.h"
 #include "core/text.h"
 
@@ -71,11 +69,15 @@ Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
 
 // Whether the key of each storage is its number, as torch.save counts them.
 bool keys_are_numbers(const std::vector<Storage>& storages) {
-  char digits[24];
   for (size_t i = 0; i < storages.size(); ++i) {
-    const char* end = std::to_chars(digits, digits + sizeof digits, i).ptr;
-    if (storages[i].key != std::string_view(digits, static_cast<size_t>(end - digits)))
-      return false;
+    const std::string_view key = storages[i].key;
+    if (key.empty() || key.size() > 9 || (key[0] == '0' && key.size() > 1)) return false;
+    size_t number = 0;
+    for (const char digit : key) {
+      if (digit < '0' || digit > '9') return false;
+      number = 10 * number + static_cast<size_t>(digit - '0');
+    }
+    if (number != i) return false;
   }
   return true;
 }

@@ -67,9 +67,8 @@ class ZipArchive {
   // Exact, else ignoring ASCII case as torch does.
   uint32_t find(std::string_view name) const;
 
-  // Whether find() of `folder` and `name` together is this record, for a record that may not be
-  // there.
-  bool is_named(uint32_t record, std::string_view folder, std::string_view name) const;
+  // The same of `data/<key>`.
+  uint32_t find_data(std::string_view key) const;
 
   // `name` of a record without the root, or nothing for a record outside the root.
   std::optional<std::string_view> name_in_root(const Record& record) const;
@@ -100,6 +99,7 @@ class ZipArchive {
     uint32_t tag = 0;
   };
   std::vector<Slot> table_;
+  std::vector<uint32_t> numbered_;     // the record of data/<number>, where that is its name
   std::map<uint32_t, uint32_t> crcs_;  // of the records that were checked
 };
 

@@ -1,6 +1,7 @@
 // Finding records by name: without case and below the archive's root, as torch does.
 // Facts: mz_zip_reader_locate_file without MZ_ZIP_FLAG_CASE_SENSITIVE; PyTorchStreamReader::init
 // and getRecordID (v2.13).
+#include <algorithm>
 #include <bit>
 #include <string>
 
@@ -14,6 +15,9 @@ namespace {
 // Longest run of occupied slots. A table that is half empty stays far below; only names made to
 // collide come here, and would otherwise cost quadratic time.
 constexpr size_t kMaxRun = 512;
+
+// The folder of the storages.
+constexpr std::string_view kData = "data/";
 
 // Hash that is the same for names that differ in ASCII case only. Bit 5 tells upper from lower
 // case; setting it everywhere mixes up a few other characters, which costs a comparison, not an
@@ -32,6 +36,18 @@ uint64_t hash_name(std::string_view name, uint64_t seed) {
 
 // The half of a hash that does not choose the slot.
 uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+
+// The number that digits are in their only spelling, of up to 9 of them.
+std::optional<uint32_t> number_of(std::string_view digits) {
+  if (digits.empty() || digits.size() > 9 || (digits[0] == '0' && digits.size() > 1))
+    return std::nullopt;
+  uint32_t number = 0;
+  for (const char digit : digits) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    number = 10 * number + static_cast<uint32_t>(digit - '0');
+  }
+  return number;
+}
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
@@ -61,9 +77,33 @@ Status ZipArchive::index_names() {
   const size_t slash = first.find('/');
   if (slash != std::string_view::npos) root_ = first.substr(0, slash);
 
-  table_.resize(std::bit_ceil(records_.size() * 2));
-  const size_t mask = table_.size() - 1;
+  const auto twice = [](const Record& record) {
+    return Status(Code::kBadArchive, "the archive holds this record twice")
+        .at(record.header_offset)
+        .in(record.name);
+  };
+  // Storages are counted, so that theirs need no hash: nearly all names of a large archive.
+  const size_t most_numbers = records_.size() * 2 + 64;
+  std::vector<uint32_t> others;
   for (uint32_t i = 0; i < records_.size(); ++i) {
+    const std::optional<std::string_view> name = name_in_root(records_[i]);
+    const auto number =
+        name && name->starts_with(kData) ? number_of(name->substr(kData.size())) : std::nullopt;
+    if (!number || *number >= most_numbers) {
+      others.push_back(i);
+      continue;
+    }
+    if (*number >= numbered_.size()) {
+      const size_t size = std::max<size_t>(*number + 1, records_.size());
+      numbered_.resize(std::min(size + size / 2, most_numbers), kNone);
+    }
+    if (numbered_[*number] != kNone) return twice(records_[i]);
+    numbered_[*number] = i;
+  }
+
+  table_.resize(std::bit_ceil(others.size() * 2 + 1));
+  const size_t mask = table_.size() - 1;
+  for (const uint32_t i : others) {
     const Record& record = records_[i];
     // Records outside the root are never found, but their names count as taken, too.
     const std::optional<std::string_view> name = name_in_root(record);
@@ -72,9 +112,7 @@ Status ZipArchive::index_names() {
     size_t slot = static_cast<size_t>(hash) & mask;
     for (size_t run = 0; table_[slot].record != kNone; ++run) {
       if (table_[slot].tag == tag && records_[table_[slot].record].name == record.name) {
-        return Status(Code::kBadArchive, "the archive holds this record twice")
-            .at(record.header_offset)
-            .in(record.name);
+        return twice(record);
       }
       if (run == kMaxRun) {
         return Status(Code::kBadArchive, "the archive's names are made to slow readers down")
@@ -87,11 +125,11 @@ Status ZipArchive::index_names() {
   return {};
 }
 
-bool ZipArchive::is_named(uint32_t record, std::string_view folder, std::string_view name) const {
-  if (record >= records_.size()) return false;
-  const auto stored = name_in_root(records_[record]);
-  return stored && stored->size() == folder.size() + name.size() && stored->ends_with(name) &&
-         stored->starts_with(folder);
+uint32_t ZipArchive::find_data(std::string_view key) const {
+  if (const auto number = number_of(key); number && *number < numbered_.size()) {
+    if (numbered_[*number] != kNone) return numbered_[*number];
+  }
+  return find(std::string(kData) + std::string(key));
 }
 
 uint32_t ZipArchive::find(std::string_view name) const {
@@ -99,6 +137,11 @@ uint32_t ZipArchive::find(std::string_view name) const {
   const size_t mask = table_.size() - 1;
   const uint64_t hash = hash_name(name, 0);
   uint32_t close = kNone;
+  if (name.size() > kData.size() && equal_but_case(name.substr(0, kData.size()), kData)) {
+    const auto number = number_of(name.substr(kData.size()));
+    if (number && *number < numbered_.size()) close = numbered_[*number];
+    if (close != kNone && name.starts_with(kData)) return close;
+  }
   for (size_t slot = static_cast<size_t>(hash) & mask; table_[slot].record != kNone;
        slot = (slot + 1) & mask) {
     if (table_[slot].tag != tag_of(hash)) continue;
@@ -106,8 +149,8 @@ uint32_t ZipArchive::find(std::string_view name) const {
     const std::optional<std::string_view> stored = name_in_root(records_[index]);
     if (!stored) continue;
     if (*stored == name) return index;
-    // Of several the first in the directory: slots of equal hash fill in that order.
-    if (close == kNone && equal_but_case(*stored, name)) close = index;
+    // Of several the first in the directory.
+    if (index < close && equal_but_case(*stored, name)) close = index;
   }
   return close;
 }

@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t kFirstVersion = 1, kLastVersion = 10;
 // Records inflated for one opening, which begins anew for each; archives of torch have none.
 constexpr size_t kMostInflated = 64;
+constexpr std::string_view kData = "data/";
 
 struct OtherArchive {
   std::string_view record, what;
@@ -51,16 +52,10 @@ Status ZipReader::check_whole(Checkpoint& checkpoint, uint32_t index) {
 }
 
 // Finds the record of a storage; its payload's offset is looked up when the bytes are wanted.
-Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, uint32_t& likely,
-                        Storage& storage) {
+Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, Storage& storage) {
   const ZipArchive& archive = *checkpoint.archive_;
-  std::string name;
-  uint32_t index = likely;
-  if (!archive.is_named(likely, folder, storage.key)) {
-    name = std::string(folder) + std::string(storage.key);
-    index = archive.find(name);
-  }
-  likely = index + 1;
+  const auto path = [&] { return std::string(folder) + std::string(storage.key); };
+  const uint32_t index = folder == kData ? archive.find_data(storage.key) : archive.find(path());
   const auto needs = [&] { return std::to_string(storage.bytes) + " bytes of it"; };
   if (index == ZipArchive::kNone) {
     // An empty storage needs no record; old writers leave it out.
@@ -69,15 +64,15 @@ Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, uint32_
       return {};
     }
     if (checkpoint.salvaged_) {
-      return Status(Code::kTruncated, "record '" + name +
+      return Status(Code::kTruncated, "record '" + path() +
                                           "' is not in what is left of the archive but a tensor "
                                           "needs " +
                                           needs())
-          .in(name);
+          .in(path());
     }
     return Status(Code::kBadRecord,
-                  "record '" + name + "' is not in the archive but a tensor needs " + needs())
-        .in(name);
+                  "record '" + path() + "' is not in the archive but a tensor needs " + needs())
+        .in(path());
   }
   const Record& row = archive.records()[index];
   if (row.size < storage.bytes) {
@@ -247,8 +242,8 @@ Result<std::optional<Decoded>> ZipReader::decode_constants() {
 Status ZipReader::name_constants(NodeId root) {
   Checkpoint::Constants& constants = *checkpoint_.constants_;
   constants.ids = std::make_unique<StorageIds>(
-      [&checkpoint = checkpoint_, likely = uint32_t{0}](Storage& storage) mutable {
-        return place(checkpoint, "constants/", likely, storage);
+      [&checkpoint = checkpoint_](Storage& storage) {
+        return place(checkpoint, "constants/", storage);
       },
       checkpoint_.big_endian_);
   constants.interpreter = std::make_unique<Interpreter>(constants.pool, checkpoint_.catalog_,
@@ -334,11 +329,13 @@ Status ZipReader::read() {
     }
     checkpoint_.era_ = era();
   }
-  checkpoint_.catalog_.storages.reserve(checkpoint_.archive_->records().size());
+  // As many rows as there are records, mostly; a weight has two dimensions.
+  const size_t rows = checkpoint_.archive_->records().size();
+  checkpoint_.catalog_.storages.reserve(rows);
+  checkpoint_.catalog_.tensors.make_room(rows);
+  checkpoint_.catalog_.dims.make_room(4 * rows);
   auto ids = std::make_unique<StorageIds>(
-      [&checkpoint = checkpoint_, likely = uint32_t{0}](Storage& storage) mutable {
-        return place(checkpoint, "data/", likely, storage);
-      },
+      [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, kData, storage); },
       checkpoint_.big_endian_);
   TRY(checkpoint_.finish(options_, decoded->root, std::move(ids)));
   if (!constants) {

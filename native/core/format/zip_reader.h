@@ -22,9 +22,7 @@ class ZipReader {
   Status read_archive();
   // Static, because storages are placed as long as the checkpoint lives.
   static Status check_whole(Checkpoint& checkpoint, uint32_t index);
-  // `likely` is the record to look at first, the one behind that of the storage before.
-  static Status place(Checkpoint& checkpoint, std::string_view folder, uint32_t& likely,
-                      Storage& storage);
+  static Status place(Checkpoint& checkpoint, std::string_view folder, Storage& storage);
   Status read_version();
   Status read_byte_order();
 

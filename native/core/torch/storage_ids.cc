@@ -47,15 +47,17 @@ std::string_view next_item(std::string_view& text) {
 
 }  // namespace
 
-uint32_t StorageIds::find(std::string_view key) const {
+uint32_t StorageIds::find(std::string_view key) const { return find(key, number_of(key)); }
+
+uint32_t StorageIds::find(std::string_view key, std::optional<uint64_t> number) const {
   static_assert(kNoIndex == Memo::kMissing);
-  if (const auto number = number_of(key)) return numbered_.get(*number);
+  if (number) return numbered_.get(*number);
   const auto found = named_.find(key);
   return found == named_.end() ? kNoIndex : found->second;
 }
 
-void StorageIds::set_first(std::string_view key, uint32_t storage) {
-  if (const auto number = number_of(key)) {
+void StorageIds::set_first(std::string_view key, std::optional<uint64_t> number, uint32_t storage) {
+  if (number) {
     numbered_.put(*number, storage);
   } else {
     named_.emplace(key, storage);
@@ -76,7 +78,8 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
   uint32_t last = kNoIndex;
   size_t rows = 0;
-  for (uint32_t at = find(id.key); at != kNoIndex; at = next(at), ++rows) {
+  const std::optional<uint64_t> number = number_of(id.key);
+  for (uint32_t at = find(id.key, number); at != kNoIndex; at = next(at), ++rows) {
     const Storage& row = catalog.storages[at];
     if (row.bytes == *bytes && row.dtype == id.meant.dtype && row.untyped == untyped) return at;
     last = at;
@@ -100,7 +103,7 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
     storage.place = StoragePlace::kFile;
   }
   if (last == kNoIndex) {
-    set_first(id.key, fresh_index);
+    set_first(id.key, number, fresh_index);
   } else {
     if (next_.size() <= last) next_.resize(last + 1, kNoIndex);
     next_[last] = fresh_index;

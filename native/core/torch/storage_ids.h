@@ -53,7 +53,9 @@ class StorageIds : public PersistentIds {
 
   Placer placer_;
   bool big_endian_;
-  void set_first(std::string_view key, uint32_t storage);
+  // With the number that the key is, if it is one.
+  uint32_t find(std::string_view key, std::optional<uint64_t> number) const;
+  void set_first(std::string_view key, std::optional<uint64_t> number, uint32_t storage);
 
   // The first storage of each key: of those that are numbers as torch.save counts them, and others.
   Memo numbered_;
