@@ -188,6 +188,7 @@ Napi::Value read_file_bytes(const Napi::CallbackInfo& info) {
   if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
   const uint64_t offset = integer_of(info[1]), length = integer_of(info[2]);
   Source& source = session.checkpoint->source();
+  if (Status status = source.check_unchanged(); !status.ok()) return failure(env, status);
   if (!fits(offset, length, source.size()))
     throw Napi::RangeError::New(env, "the bytes are not in the file");
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, length);
@@ -198,8 +199,10 @@ Napi::Value read_file_bytes(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// Of bytes, or of those the second argument is the CRC-32 of with these behind them.
 Napi::Value crc32_of(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), crc32(0, bytes_of(info[0])));
+  const uint32_t before = info[1].IsUndefined() ? 0 : info[1].As<Napi::Number>().Uint32Value();
+  return Napi::Number::New(info.Env(), crc32(before, bytes_of(info[0])));
 }
 
 }  // namespace torchmap::addon
