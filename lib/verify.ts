@@ -43,7 +43,10 @@ export interface RecordVerdict {
   readonly expected?: number
   /** CRC-32 of the bytes, where they could be read. */
   readonly actual?: number
-  /** Names of the tensors whose elements lie in it, as the file has them when opened alone. */
+  /**
+   * Names of the tensors whose elements lie in it; those that only the file has when it is opened
+   * alone, by its names.
+   */
   readonly tensors: readonly string[]
   /** What is wrong, or why nothing can be said, where numbers do not tell. */
   readonly message?: string
@@ -75,6 +78,8 @@ export interface Unit {
   readonly bytes: number
   /** Nothing for a file that has no checksums and is not opened. */
   open?(): FileContent
+  /** Names of tensors by record, where they are not those of the content itself. */
+  names?(content: FileContent): Map<number, string[]>
   /** Closes what was opened for this alone. */
   release?(content: FileContent): void
 }
@@ -240,7 +245,7 @@ class Check {
   constructor(unit: Unit, content: FileContent) {
     this.#unit = unit
     this.#content = content
-    this.#names = content.tensorsByRecord()
+    this.#names = unit.names?.(content) ?? content.tensorsByRecord()
   }
 
   release(): void {

@@ -3,10 +3,19 @@ import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } f
 import { basename, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
-import { type OpenOptions, open, openSync, type VerifyProgress } from '../lib/index'
+import {
+  type Checkpoint,
+  type OpenOptions,
+  open,
+  openSync,
+  type RecordVerdict,
+  type VerifyProgress,
+} from '../lib/index'
 import { copyOf, flip, listed } from './support/archives'
 import { checkpointOf, global, pickle } from './support/bytes'
+import * as dcp from './support/dcp-index'
 import { FIXTURES } from './support/golden'
+import * as p from './support/pickle-writer'
 import { refusal, rejection, temporaryFolder } from './support/samples'
 
 const folder = temporaryFolder('verify-parts')
@@ -157,10 +166,10 @@ describe('a part that cannot be opened', () => {
       DAMAGES[damage]!(join(path, part))
       for (const options of OPTIONS) {
         // A model of Darts whose weights are missing opens; those of a universal checkpoint are
-        // found by looking.
+        // found by looking, or else in the model states.
         const opens =
           (name === 'split/darts' && /missing|link/.test(damage)) ||
-          (name.endsWith('universal2') && /missing|folder/.test(damage) && options.parts === 'lazy')
+          (name.endsWith('universal2') && /missing|folder/.test(damage))
         let error: unknown
         try {
           openSync(source, { ...options, verify: true }).close()
@@ -230,4 +239,96 @@ describe('a part that cannot be opened', () => {
     const { message } = error
     expect(last).toMatchObject({ record: '', verdict: 'none', path: part, tensors: [], message })
   })
+})
+
+/** Where the payload of a record is, by its local header and checksum. */
+function payloadOf(file: Buffer, { record, bytes, expected }: RecordVerdict): number {
+  for (let at = -1; ; ) {
+    at = file.indexOf('PK\x03\x04', at + 1, 'latin1')
+    if (at === -1) throw new Error(`there is no record '${record}'`)
+    const payload = at + 30 + file.readUInt16LE(at + 26) + file.readUInt16LE(at + 28)
+    if (
+      !file
+        .subarray(at + 30, payload)
+        .toString('latin1')
+        .startsWith(record)
+    )
+      continue
+    if (crc32(file.subarray(payload, payload + bytes)) === expected) return payload
+  }
+}
+
+/** Changes every byte, so that every tensor over them changes. */
+function flipAll(path: string, at: number, bytes: number): void {
+  const file = readFileSync(path)
+  for (let i = at; i < at + bytes; ++i) file[i]! ^= 0x10
+  writeFileSync(path, file)
+}
+
+/** The elements of every tensor that can be had. */
+function elements(checkpoint: Checkpoint): Map<string, string> {
+  const all = new Map<string, string>()
+  for (const [name, { data }] of checkpoint.tensors) {
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    all.set(name, bytes.toString('latin1'))
+  }
+  return all
+}
+
+test.each([
+  'split/hub-bin',
+  'dcp/fsdp',
+  'dcp/uneven',
+  'dcp/files',
+  'dcp/lightning-fsdp',
+  'deepspeed/zero1-bf16',
+  'deepspeed/zero2-three-ranks',
+  'deepspeed/zero3',
+  'deepspeed/universal2',
+])('%s: a mismatch names every tensor that it spoils', async (name) => {
+  const path = copied(name)
+  using whole = openSync(path)
+  const before = elements(whole)
+  const verdicts = await whole.verify()
+  const known = new Set(verdicts.flatMap(({ tensors }) => tensors))
+  const unnamed = [...before].filter(([own, data]) => data.length > 0 && !known.has(own))
+  expect(unnamed.map(([own]) => own)).toEqual([])
+  let [spoiled, exact] = [0, 0]
+  for (const row of verdicts) {
+    if (row.verdict !== 'ok' || !/\/data\/\d+$/.test(row.record) || row.bytes === 0) continue
+    const at = payloadOf(readFileSync(row.path!), row)
+    flipAll(row.path!, at, row.bytes)
+    using checkpoint = openSync(path)
+    const changed = [...elements(checkpoint)].filter(([own, data]) => before.get(own) !== data)
+    const damaged = (await checkpoint.verify()).filter(({ verdict }) => verdict === 'mismatch')
+    expect(damaged).toMatchObject([{ record: row.record, path: row.path, tensors: row.tensors }])
+    const wanted = changed.map(([own]) => own).sort()
+    const named = damaged[0]!.tensors.filter((own) => before.has(own)).sort()
+    // Shares of a flat vector lie over it in part.
+    expect(named).toEqual(expect.arrayContaining(wanted))
+    spoiled += wanted.length
+    exact += named.length - wanted.length
+    flipAll(row.path!, at, row.bytes)
+  }
+  expect(spoiled).toBeGreaterThan(2)
+  expect(exact).toBe(0)
+})
+
+test('a record that is two items names both', async () => {
+  const path = copied('dcp/uneven')
+  const { file, offset, length } = dcp.placeOf(path, 'ten', [0, 0])
+  const place = dcp.place(p.str(file), p.int(offset), p.int(length))
+  const shape = dcp.size(3, 3)
+  const index = dcp.metadata({
+    items: ['a', 'b'].map((item) => [
+      item,
+      dcp.tensor(shape, p.list(dcp.chunk(dcp.size(0, 0), shape))),
+    ]),
+    stored: ['a', 'b'].map((item) => [dcp.index(item, dcp.size(0, 0)), place]),
+  })
+  writeFileSync(join(path, '.metadata'), index)
+  using checkpoint = openSync(path)
+  const verdicts = await checkpoint.verify()
+  const named = verdicts.flatMap(({ tensors }) => [...tensors].sort())
+  expect(named).toEqual(['a', 'b'])
 })
