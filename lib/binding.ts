@@ -444,9 +444,3 @@ export interface Binding {
 }
 
 export const binding: Binding = loadAddon() as Binding
-
-/**
- * Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as
- * Electron has to.
- */
-export const externalBuffers: boolean = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'

@@ -247,3 +247,20 @@ describe('progress and stopping', () => {
     expect(error.message).toContain(name)
   })
 })
+
+test.each([
+  ['torch-2.13/tied-legacy.pt', 1],
+  ['crafted/tar.pt', 6000],
+  ['safetensors/bits.safetensors', 1],
+] as const)('without checksums the sizes are checked: %s', async (name, bytes) => {
+  const whole = readFileSync(join(FIXTURES, name))
+  const path = join(folder, 'cut')
+  writeFileSync(path, whole)
+  using checkpoint = openSync(path)
+  openSync(path, { verify: true }).close()
+  writeFileSync(path, whole.subarray(0, -bytes))
+  expect(await rejection(checkpoint.verify())).toMatchObject({ code: 'FILE_CHANGED', path })
+  const error = refusal(() => openSync(path, { verify: true }))
+  expect(error).toMatchObject({ name: 'FormatError', code: 'TRUNCATED', path })
+  expect(await rejection(open(path, { verify: true }))).toEqual(error)
+})
