@@ -54,6 +54,8 @@ export function rootOf(tape: NativeTape, makers: Makers): unknown {
 type Container = unknown[] | Set<unknown> | Map<unknown, unknown> | PyObject
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
+const EMPTY: readonly unknown[] = []
+
 class TapeReader {
   readonly #tape: NativeTape
   readonly #makers: Makers
@@ -236,8 +238,13 @@ class TapeReader {
     if (kwargs > 0) object.kwargs = this.#values[kwargs - 1]
   }
 
-  #list(): unknown[] {
-    return Array.from({ length: this.#next() }, () => this.#value())
+  /** Mostly of nothing. */
+  #list(): readonly unknown[] {
+    const count = this.#next()
+    if (count === 0) return EMPTY
+    const list: unknown[] = []
+    for (let left = count; left > 0; --left) list.push(this.#value())
+    return list
   }
 }
 
