@@ -349,9 +349,10 @@ export interface Binding {
   ): Promise<Outcome<Verified>>
   /** For each storage the record its bytes lie in; 2^32-1 for none. */
   storageRecords(handle: Handle): Outcome<{ records: Uint32Array }>
-  /** Bytes of the file as it is now. */
+  /** Bytes of the file, which must not have changed since it was opened. */
   readFile(handle: Handle, offset: number, length: number): Outcome<{ buffer: ArrayBuffer }>
-  crc32(bytes: Uint8Array): number
+  /** CRC-32 of bytes; of what `before` is the CRC-32 of with them behind it. */
+  crc32(bytes: Uint8Array, before?: number): number
 
   // Kernels: plain memory to plain memory. Offsets in bytes, sizes and strides in elements.
   /**
@@ -445,9 +446,3 @@ export interface Binding {
 }
 
 export const binding: Binding = loadAddon() as Binding
-
-/**
- * Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as
- * Electron has to.
- */
-export const externalBuffers: boolean = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'

@@ -173,10 +173,12 @@ export class Checkpoint {
 
   /**
    * Compares every record that has a checksum with it, off the main thread and on several, and says
-   * of each what came out: damage is a verdict, not an error. Parts of a checkpoint of several files
-   * are opened as they are needed; one that is missing or cannot be opened is a `mismatch` under the
-   * empty name. What is compared are the files as they are now, not what was written to tensors;
-   * bytes that were given to `open` are compared before this returns.
+   * of each what came out: damage is a verdict, not an error. Deflated records are inflated on the
+   * main thread, in slices between which other work is done. Parts of a checkpoint of several files
+   * are opened as they are needed; one that is missing, damaged or refused by the system is a
+   * `mismatch` under the empty name, one that this package does not open `none`. What is compared
+   * are the files as they are now, not what was written to tensors; bytes that were given to `open`
+   * are compared before this returns, their deflated records apart.
    *
    * @throws {@link StateError} `CLOSED` after {@link close}, `FILE_CHANGED`
    * @throws {@link LimitError} for a part that needs more than `limits` allow

@@ -45,7 +45,7 @@ export interface FileIdentity {
 export interface Skipped {
   /** The name it would have among {@link Checkpoint.tensors}. */
   readonly name: string
-  /** An {@link ErrorCode}. */
+  /** An {@link ErrorCode}, or of a part that the system refuses its code, such as `EACCES`. */
   readonly code: string
   readonly message: string
 }

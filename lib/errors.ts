@@ -214,6 +214,27 @@ export function isCheckpointError(error: unknown, code?: ErrorCode): error is Ch
   return code === undefined || (error as CheckpointError).code === code
 }
 
+/** An error that says why something of a checkpoint cannot be had. */
+export type Loss = Error & { readonly code: string }
+
+/** Of the system: what the process has run out of, which may be there later. */
+const PASSING: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'])
+
+/**
+ * Whether something caught is the system's refusal of one file, such as `EACCES` or `EISDIR`; not
+ * of more files, memory or the like.
+ */
+export function isFileError(error: unknown): error is Loss {
+  if (typeof error !== 'object' || error === null) return false
+  const { errno, syscall, code } = error as NodeJS.ErrnoException
+  return typeof errno === 'number' && typeof syscall === 'string' && !PASSING.has(code)
+}
+
+/** Whether something caught is an error of this package, or of the system about one file. */
+export function isLoss(error: unknown): error is Loss {
+  return isCheckpointError(error) || isFileError(error)
+}
+
 /** The error for a failure of the native side. */
 export function errorFrom(failure: NativeFailure, path: string | undefined): Error {
   const { message, record, offset, subject } = failure

@@ -126,12 +126,14 @@ export class FileContent implements Content {
 
   /**
    * Names of tensors by the record their elements lie in; of a file that is no archive, by storage.
+   *
+   * @param of the names: all, or those of a state dict
    */
-  tensorsByRecord(): Map<number, string[]> {
+  tensorsByRecord(of: TensorMap = this.#tensors): Map<number, string[]> {
     const { handle, catalog } = this.#session
     const { records } = this.#session.unwrap(binding.storageRecords(handle))
     const found = new Map<number, string[]>()
-    for (const [name, row] of this.#tensors.rows()) {
+    for (const [name, row] of of.rows()) {
       const places = new Set<number>()
       for (const storage of catalog.storagesOf(row)) {
         const record = records[storage]!

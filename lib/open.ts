@@ -7,7 +7,7 @@ import type { Content } from './content'
 import type { FileContent } from './file-content'
 import { type Plan, planOfFile, planOfName, planOfParts, planOfPath } from './parts/plan'
 import { type OpenOptions, Request } from './request'
-import { refuse, refuseDamagedSync, verify } from './verify'
+import { refuseDamaged, refuseDamagedSync } from './verify'
 
 /** A path or a `file:` URL. */
 export type Location = string | URL
@@ -38,8 +38,7 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
   if (request.verify) {
     const { signal } = request
     try {
-      const verdicts = await verify(opened.units(), { signal }, () => opened.checkOpen())
-      for (const verdict of verdicts) refuse(verdict)
+      await refuseDamaged(opened.units(), { signal }, () => opened.checkOpen())
     } catch (error) {
       opened.close()
       throw error

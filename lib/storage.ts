@@ -9,7 +9,7 @@
 
 import { constants } from 'node:buffer'
 import { inspect } from 'node:util'
-import { binding, externalBuffers, StoragePlace } from './binding'
+import { binding, StoragePlace } from './binding'
 import type { DType } from './dtype'
 import { StateError, UnsupportedError } from './errors'
 import { inflate } from './inflate'
@@ -21,6 +21,12 @@ import type { FileSession } from './session'
  * refused.
  */
 export const LONGEST_BUFFER = constants.MAX_LENGTH
+
+/**
+ * Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as
+ * Electron has to.
+ */
+const EXTERNAL_BUFFERS = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'
 
 /** Bytes of the largest storage that is copied whole although a tensor may need little of it. */
 const LONGEST_COPY = 2 ** 30
@@ -223,7 +229,7 @@ export class FileStorages implements Storages {
   #window(index: number, start: number, end: number): Span {
     const { handle } = this.#session
     const { window, byteOffset, buffer, zeroCopy } = this.#session.unwrap(
-      binding.window(handle, index, start, end, externalBuffers, LONGEST_BUFFER),
+      binding.window(handle, index, start, end, EXTERNAL_BUFFERS, LONGEST_BUFFER),
     )
     if (buffer !== undefined) this.#windows.set(window, { buffer, zeroCopy: zeroCopy === true })
     const made = this.#windows.get(window)!

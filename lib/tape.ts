@@ -54,13 +54,16 @@ export function rootOf(tape: NativeTape, makers: Makers): unknown {
 type Container = unknown[] | Set<unknown> | Map<unknown, unknown> | PyObject
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
+const EMPTY: readonly unknown[] = []
+
 class TapeReader {
   readonly #tape: NativeTape
   readonly #makers: Makers
   readonly #words: Uint32Array
   readonly #values: unknown[] = []
-  /** Where in the words the contents of a container begin. */
-  readonly #unfilled: { container: Container; at: number }[] = []
+  readonly #unfilled: Container[] = []
+  /** Where in the words the contents of each of those begin. */
+  readonly #places: number[] = []
   #at = 0
 
   constructor(tape: NativeTape, makers: Makers) {
@@ -71,8 +74,8 @@ class TapeReader {
 
   read(): unknown {
     while (this.#at < this.#words.length) this.#values.push(this.#make())
-    for (const { container, at } of this.#unfilled) {
-      this.#at = at
+    for (const [i, container] of this.#unfilled.entries()) {
+      this.#at = this.#places[i]!
       this.#fill(container)
     }
     return this.#values[this.#tape.root]
@@ -136,9 +139,14 @@ class TapeReader {
 
   /** Remembers a container and passes over its contents: `width` words for each of them. */
   #later(container: Container, width: number): Container {
-    this.#unfilled.push({ container, at: this.#at })
+    this.#postpone(container)
     this.#skip(width)
     return container
+  }
+
+  #postpone(container: Container): void {
+    this.#unfilled.push(container)
+    this.#places.push(this.#at)
   }
 
   #skip(width: number): void {
@@ -148,7 +156,7 @@ class TapeReader {
 
   #object(): PyObject {
     const object = new PyObject()
-    this.#unfilled.push({ container: object, at: this.#at })
+    this.#postpone(object)
     this.#at += 3
     this.#skip(1)
     this.#skip(1)
@@ -236,8 +244,13 @@ class TapeReader {
     if (kwargs > 0) object.kwargs = this.#values[kwargs - 1]
   }
 
-  #list(): unknown[] {
-    return Array.from({ length: this.#next() }, () => this.#value())
+  /** Mostly of nothing. */
+  #list(): readonly unknown[] {
+    const count = this.#next()
+    if (count === 0) return EMPTY
+    const list: unknown[] = []
+    for (let left = count; left > 0; --left) list.push(this.#value())
+    return list
   }
 }
 

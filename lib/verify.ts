@@ -1,14 +1,22 @@
 /**
  * Checking a checkpoint against the checksums in its files. The bytes are read natively, off the
- * main thread; deflated records are inflated here.
+ * main thread; deflated records are inflated here, slice by slice.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import { checkOptions, wrongType } from './arguments'
 import { binding, type Outcome, type Verified, VerifiedColumn } from './binding'
 import { stringAt } from './catalog'
-import { type ErrorPlace, FormatError, isCheckpointError, LimitError } from './errors'
+import {
+  type ErrorPlace,
+  FormatError,
+  isCheckpointError,
+  isFileError,
+  LimitError,
+  UnsafeError,
+  UnsupportedError,
+} from './errors'
 import type { FileContent } from './file-content'
-import { inflate } from './inflate'
+import { inflateSlices } from './inflate'
 
 /**
  * - `ok`: the bytes have the CRC-32 that the archive says
@@ -35,7 +43,10 @@ export interface RecordVerdict {
   readonly expected?: number
   /** CRC-32 of the bytes, where they could be read. */
   readonly actual?: number
-  /** Names of the tensors whose elements lie in it, as the file has them when opened alone. */
+  /**
+   * Names of the tensors whose elements lie in it; those that only the file has when it is opened
+   * alone, by its names.
+   */
   readonly tensors: readonly string[]
   /** What is wrong, or why nothing can be said, where numbers do not tell. */
   readonly message?: string
@@ -67,12 +78,17 @@ export interface Unit {
   readonly bytes: number
   /** Nothing for a file that has no checksums and is not opened. */
   open?(): FileContent
+  /** Names of tensors by record, where they are not those of the content itself. */
+  names?(content: FileContent): Map<number, string[]>
   /** Closes what was opened for this alone. */
   release?(content: FileContent): void
 }
 
 /** Milliseconds between two looks at how far the native side is. */
 const INTERVAL = 25
+
+/** Milliseconds of inflating without letting anything else run. */
+const LONGEST_TURN = 5
 
 const VERDICTS = ['ok', 'mismatch', 'absent', 'none', 'deflated'] as const
 
@@ -89,17 +105,60 @@ export function checkVerifyOptions(options: VerifyOptions): VerifyOptions {
 }
 
 /**
- * Checks all units, one after another.
+ * Checks all units, one after another. One that cannot be opened has a verdict of its own.
  *
  * @param checkOpen throws once the checkpoint is closed
  */
 export async function verify(
   units: readonly Unit[],
-  { signal, onProgress }: VerifyOptions,
+  options: VerifyOptions,
   checkOpen: () => void,
 ): Promise<RecordVerdict[]> {
-  const total = units.reduce((sum, { bytes }) => sum + bytes, 0)
   const verdicts: RecordVerdict[] = []
+  for await (const found of verdictsOf(units, options, checkOpen, openOrJudge)) verdicts.push(found)
+  return verdicts
+}
+
+/**
+ * Checks units up to the first record that is not as it was.
+ *
+ * @throws {@link FormatError} `CHECKSUM_MISMATCH` for that record
+ * @throws what opening a unit throws
+ */
+export async function refuseDamaged(
+  units: readonly Unit[],
+  options: VerifyOptions,
+  checkOpen: () => void,
+): Promise<void> {
+  for await (const found of verdictsOf(units, options, checkOpen, openUnit)) refuse(found)
+}
+
+/**
+ * The same before it returns.
+ *
+ * @throws what {@link refuseDamaged} rejects with
+ */
+export function refuseDamagedSync(units: readonly Unit[]): void {
+  for (const unit of units) {
+    const opened = openUnit(unit)
+    if (!(opened instanceof Check)) continue
+    try {
+      for (const found of opened.verdicts(opened.runSync())) {
+        if (typeof found !== 'number') refuse(found)
+      }
+    } finally {
+      opened.release()
+    }
+  }
+}
+
+async function* verdictsOf(
+  units: readonly Unit[],
+  { signal, onProgress }: VerifyOptions,
+  checkOpen: () => void,
+  open: (unit: Unit) => Check | RecordVerdict,
+): AsyncGenerator<RecordVerdict, void> {
+  const total = units.reduce((sum, { bytes }) => sum + bytes, 0)
   let before = 0
   const step = () => {
     signal?.throwIfAborted()
@@ -112,45 +171,31 @@ export async function verify(
       onProgress?.({ phase: 'verify', loaded, total, name: unit.name })
     }
     report(0)
-    const opened = openUnit(unit)
+    const opened = open(unit)
     if (opened instanceof Check) {
       try {
         const outcome = await opened.run(step, report, signal)
+        let turned = performance.now()
         for (const found of opened.verdicts(outcome)) {
-          if (found === undefined) {
+          if (typeof found !== 'number') yield found
+          else if (performance.now() - turned > LONGEST_TURN) {
+            report(found)
             await turn()
             step()
-          } else verdicts.push(found)
+            turned = performance.now()
+          }
         }
       } finally {
         opened.release()
       }
-    } else verdicts.push(opened)
+    } else yield opened
     report(unit.bytes)
     before += unit.bytes
-  }
-  return verdicts
-}
-
-/**
- * The same before it returns.
- *
- * @throws {@link FormatError} `CHECKSUM_MISMATCH` for the first record that is not as it was
- */
-export function refuseDamagedSync(units: readonly Unit[]): void {
-  for (const unit of units) {
-    if (unit.open === undefined) continue
-    const check = new Check(unit, unit.open())
-    try {
-      for (const found of check.verdicts(check.runSync())) if (found !== undefined) refuse(found)
-    } finally {
-      check.release()
-    }
   }
 }
 
 /** @throws {@link FormatError} `CHECKSUM_MISMATCH` when the verdict is `mismatch` */
-export function refuse({ verdict, record, path, bytes, expected, actual, message }: RecordVerdict) {
+function refuse({ verdict, record, path, bytes, expected, actual, message }: RecordVerdict): void {
   if (verdict !== 'mismatch') return
   const what =
     actual === undefined
@@ -159,18 +204,35 @@ export function refuse({ verdict, record, path, bytes, expected, actual, message
   throw new FormatError('CHECKSUM_MISMATCH', what, { path, record })
 }
 
-/** A file that cannot be opened is damaged; it has a verdict of its own. */
+/** @throws what opening the unit throws */
 function openUnit(unit: Unit): Check | RecordVerdict {
-  const { path, bytes, item } = unit
-  const place = { record: '', path, ...(item === undefined ? {} : { item }), bytes, tensors: [] }
-  if (unit.open === undefined) return Object.freeze({ ...place, verdict: 'none' })
+  return unit.open === undefined ? judged(unit, 'none') : new Check(unit, unit.open())
+}
+
+/** A file that is not there or damaged is a mismatch; of one that is not read nothing is known. */
+function openOrJudge(unit: Unit): Check | RecordVerdict {
   try {
-    return new Check(unit, unit.open())
+    return openUnit(unit)
   } catch (error) {
-    const isDamage = isCheckpointError(error, 'MISSING_SHARD') || error instanceof FormatError
-    if (!isDamage) throw error
-    return Object.freeze({ ...place, verdict: 'mismatch', message: error.message })
+    const isMissing = isCheckpointError(error, 'MISSING_SHARD') || isFileError(error)
+    if (isMissing || error instanceof FormatError) return judged(unit, 'mismatch', error.message)
+    const isRefused = error instanceof UnsupportedError || error instanceof UnsafeError
+    if (isRefused) return judged(unit, 'none', error.message)
+    throw error
   }
+}
+
+/** The verdict of a unit as a whole. */
+function judged({ path, bytes, item }: Unit, verdict: Verdict, message?: string): RecordVerdict {
+  return Object.freeze({
+    record: '',
+    verdict,
+    path,
+    ...(item === undefined ? {} : { item }),
+    bytes,
+    tensors: [],
+    ...(message === undefined ? {} : { message }),
+  })
 }
 
 /** One unit that was opened. */
@@ -183,7 +245,7 @@ class Check {
   constructor(unit: Unit, content: FileContent) {
     this.#unit = unit
     this.#content = content
-    this.#names = content.tensorsByRecord()
+    this.#names = unit.names?.(content) ?? content.tensorsByRecord()
   }
 
   release(): void {
@@ -232,8 +294,8 @@ class Check {
     return this.#unwrap(outcome)
   }
 
-  /** The verdicts; between them nothing, after every record that took time here. */
-  *verdicts({ names, faults, rows }: Verified): Generator<RecordVerdict | undefined, void> {
+  /** The verdicts, and while a record takes time how many bytes of the unit are done. */
+  *verdicts({ names, faults, rows }: Verified): Generator<RecordVerdict | number, void> {
     const { session } = this.#content
     const { path, item } = this.#unit
     const place = item === undefined ? { path } : { path, item }
@@ -241,9 +303,14 @@ class Check {
       yield* this.#withoutRecords(place)
       return
     }
+    const at = (i: number, column: keyof typeof VerifiedColumn) =>
+      rows[i * VerifiedColumn.count + VerifiedColumn[column]]!
+    let done = 0
     for (let i = 0; i < names.ends.length; ++i) {
-      const cell = (column: keyof typeof VerifiedColumn) =>
-        rows[i * VerifiedColumn.count + VerifiedColumn[column]]!
+      if (VERDICTS[at(i, 'verdict')] !== 'deflated') done += at(i, 'stored')
+    }
+    for (let i = 0; i < names.ends.length; ++i) {
+      const cell = (column: keyof typeof VerifiedColumn) => at(i, column)
       const record = stringAt(names, i)
       const verdict = VERDICTS[cell('verdict')]!
       const message = stringAt(faults, i)
@@ -251,13 +318,10 @@ class Check {
       const expected = cell('expected')
       if (verdict === 'deflated') {
         const shape = { offset: cell('offset'), stored: cell('stored'), bytes: cell('size') }
-        const found = this.#inflated(shape, expected, {
-          path: session.path,
-          record,
-          offset: shape.offset,
-        })
+        const errorPlace = { path: session.path, record, offset: shape.offset }
+        const found = yield* this.#inflated(shape, expected, errorPlace, done)
         yield Object.freeze({ ...common, ...found })
-        yield undefined
+        done += shape.stored
       } else if (message !== '') {
         yield Object.freeze({ ...common, verdict, message })
       } else if (verdict === 'absent') {
@@ -283,18 +347,22 @@ class Check {
     yield Object.freeze({ record: '', verdict: 'none', ...place, bytes, tensors: [] } as const)
   }
 
-  #inflated(
+  /** @param done bytes of the unit that were done before */
+  *#inflated(
     { offset, stored, bytes }: { offset: number; stored: number; bytes: number },
     expected: number,
     place: ErrorPlace,
-  ): Pick<RecordVerdict, 'verdict' | 'expected' | 'actual' | 'message'> {
-    const { limits } = this.#content.session
+    done: number,
+  ): Generator<number, Pick<RecordVerdict, 'verdict' | 'expected' | 'actual' | 'message'>> {
+    const limit = this.#content.session.limits.inflatedBytes
+    let actual = 0
+    const read = (start: number, end: number) => this.#content.readFile(offset + start, end - start)
+    const take = (inflated: Uint8Array) => {
+      actual = binding.crc32(inflated, actual)
+    }
     try {
-      const limit = limits.inflatedBytes
-      const read = () => this.#content.readFile(offset, stored)
-      // Nothing is read of what is too large.
-      const deflated = bytes > limit ? new Uint8Array(0) : read()
-      const actual = binding.crc32(inflate(deflated, bytes, { exactly: true, limit, place }))
+      const slices = inflateSlices(stored, { bytes, limit, place }, read, take)
+      for (const count of slices) yield done + count
       return { verdict: actual === expected ? 'ok' : 'mismatch', expected, actual }
     } catch (error) {
       if (error instanceof LimitError) return { verdict: 'none', message: error.message }

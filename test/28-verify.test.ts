@@ -1,63 +1,15 @@
 /** Checksums: verdicts of every golden archive, and of damage at every record of some. */
-import {
-  copyFileSync,
-  cpSync,
-  openSync as openFile,
-  readFileSync,
-  utimesSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
-import { basename, join } from 'node:path'
-import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib'
+import { readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32, inflateRawSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
 import { open, openSync, StateError, type VerifyOptions, type VerifyProgress } from '../lib/index'
-import { op, pickle, zip } from './support/bytes'
+import { copyOf, listed, zipWithChecksums } from './support/archives'
+import { op, pickle } from './support/bytes'
 import { FIXTURES, readManifest, SETS } from './support/golden'
 import { refusal, rejection, temporaryFolder } from './support/samples'
 
 const folder = temporaryFolder('verify')
-
-/** A record as the archive's directory has it. */
-interface Listed {
-  name: string
-  /** Bytes from the start of the file to the payload. */
-  at: number
-  bytes: number
-  crc: number
-  method: number
-}
-
-const WIDE = 0xffff_ffff
-
-/** The directory, read here once more and in another way. */
-function listed(file: Buffer): Listed[] {
-  const end = file.lastIndexOf('PK\x05\x06', undefined, 'latin1')
-  const end64 = file.lastIndexOf('PK\x06\x06', end, 'latin1')
-  const records: Listed[] = []
-  const isWide = file.readUInt32LE(end + 16) === WIDE || file.readUInt16LE(end + 10) === 0xffff
-  let at = isWide ? Number(file.readBigUInt64LE(end64 + 48)) : file.readUInt32LE(end + 16)
-  while (file.readUInt32LE(at) === 0x02014b50) {
-    const [name, extra, comment] = [28, 30, 32].map((field) => file.readUInt16LE(at + field))
-    // Values that do not fit stand in the zip64 field, in this order.
-    let wide = file.indexOf('\x01\x00', at + 46 + name!, 'latin1') + 4
-    const [, bytes, header] = [24, 20, 42].map((field) => {
-      const value = file.readUInt32LE(at + field)
-      if (value !== WIDE) return value
-      wide += 8
-      return Number(file.readBigUInt64LE(wide - 8))
-    })
-    records.push({
-      name: file.toString('utf8', at + 46, at + 46 + name!),
-      at: header! + 30 + file.readUInt16LE(header! + 26) + file.readUInt16LE(header! + 28),
-      bytes: bytes!,
-      crc: file.readUInt32LE(at + 16),
-      method: file.readUInt16LE(at + 10),
-    })
-    at += 46 + name! + extra! + comment!
-  }
-  return records
-}
 
 const ARCHIVES = ['zip', 'torchscript', 'package', 'pt2']
 const goldens = SETS.flatMap((set) =>
@@ -128,20 +80,6 @@ describe('goldens', () => {
   })
 })
 
-/** A copy whose age is a whole second, so that it can be changed without anybody noticing. */
-function copy(name: string): { path: string; flip: (at: number) => void } {
-  const path = join(folder, basename(name))
-  copyFileSync(join(FIXTURES, name), path)
-  utimesSync(path, 1e9, 1e9)
-  return { path, flip: (at) => flip(path, at) }
-}
-
-function flip(path: string, at: number): void {
-  const file = openFile(path, 'r+')
-  writeSync(file, Uint8Array.of(readFileSync(path)[at]! ^ 0x10), 0, 1, at)
-  utimesSync(path, 1e9, 1e9)
-}
-
 describe.each([
   'torch-2.13/tied.pt',
   'torch-1.13/dtypes-float.pt',
@@ -150,7 +88,7 @@ describe.each([
   'torch-2.13/sparse-compressed.pt',
 ])('a flipped byte in %s', (name) => {
   test('is found in exactly its record, with exactly its tensors', async () => {
-    const { path, flip } = copy(name)
+    const { path, flip } = copyOf(name, folder)
     const records = listed(readFileSync(path)).filter(({ bytes }) => bytes > 0)
     expect(records.length).toBeGreaterThan(3)
     using checkpoint = openSync(path)
@@ -172,7 +110,7 @@ describe.each([
   })
 
   test('is refused with the option verify', async () => {
-    const { path, flip } = copy(name)
+    const { path, flip } = copyOf(name, folder)
     const records = listed(readFileSync(path)).filter(({ name: record }) => /\/data\//.test(record))
     expect(records.length).toBeGreaterThan(0)
     openSync(path, { verify: true }).close()
@@ -218,84 +156,18 @@ test('names of the tensors over a record, shared storages and parts included', a
   }
 })
 
-describe('deflated records', () => {
-  const data = Buffer.alloc(4000, 'some text that repeats ')
-  const entry = (name: string, bytes: Buffer, crc: number, stored = deflateRawSync(bytes)) => ({
-    name,
-    data: stored,
-    method: 8,
-    size: bytes.length,
-    crc,
-  })
-  /** `zip` leaves checksums out. */
-  function archive(...entries: ReturnType<typeof entry>[]): Buffer {
-    const made = zip([{ name: 'a/data.pkl', data: pickle(op.NONE) }, ...entries])
-    let at = -1
-    for (const { crc } of [{ crc: 0 }, ...entries]) {
-      at = made.indexOf('PK\x01\x02', at + 1, 'latin1')
-      made.writeUInt32LE(crc, at + 16)
-    }
-    return made
-  }
-
-  test('are inflated', async () => {
-    const deflated = deflateRawSync(data)
-    const damaged = Buffer.from(deflated.subarray(0, deflated.length >> 1))
-    const path = join(folder, 'deflated.pt')
-    writeFileSync(
-      path,
-      archive(
-        entry('a/good', data, crc32(data)),
-        entry('a/absent', data, 0),
-        entry('a/wrong', data, 77),
-        entry('a/damaged', data, crc32(data), damaged),
-      ),
-    )
-    for (const source of [path, readFileSync(path)]) {
-      using checkpoint = openSync(source)
-      const [, good, absent, wrong, broken] = await checkpoint.verify()
-      const bytes = deflated.length
-      const sum = crc32(data)
-      expect(good).toMatchObject({ verdict: 'ok', bytes, ...{ expected: sum, actual: sum } })
-      expect(absent).toMatchObject({ verdict: 'absent', bytes })
-      expect(wrong).toMatchObject({ verdict: 'mismatch', bytes, expected: 77, actual: sum })
-      expect(broken).toMatchObject({ verdict: 'mismatch', bytes: damaged.length, expected: sum })
-      expect(broken!.actual).toBeUndefined()
-      expect(broken!.message).toMatch(/damaged|inflates to/)
-    }
-  })
-
-  test('are left alone where they are larger than allowed', async () => {
-    using checkpoint = openSync(archive(entry('a/good', data, crc32(data))), {
-      limits: { inflatedBytes: 3999 },
-    })
-    const [, good] = await checkpoint.verify()
-    expect(good).toMatchObject({ verdict: 'none' })
-    expect(good!.message).toContain('inflates to 4000 bytes where limits.inflatedBytes allows 3999')
-  })
-})
-
 describe('progress and stopping', () => {
-  /** 40 MiB in three storages. */
+  /** 40 MiB in two storages. */
   const large = join(folder, 'large.pt')
   const storage = Buffer.alloc(20 << 20, 'abcdefg')
   writeFileSync(
     large,
-    zip([
+    zipWithChecksums([
       { name: 'a/data.pkl', data: pickle(op.NONE) },
       { name: 'a/data/0', data: storage },
       { name: 'a/data/1', data: storage },
     ]),
   )
-  // `zip` leaves checksums out.
-  const made = readFileSync(large)
-  for (let at = made.indexOf('PK\x01\x02', 0, 'latin1'); at !== -1; ) {
-    const sum = crc32(made.readUInt16LE(at + 28) === 10 ? pickle(op.NONE) : storage)
-    made.writeUInt32LE(sum, at + 16)
-    at = made.indexOf('PK\x01\x02', at + 1, 'latin1')
-  }
-  made.writeUInt32LE(crc32(storage), made.lastIndexOf('PK\x01\x02', undefined, 'latin1') + 16)
-  writeFileSync(large, made)
 
   test('counts the bytes of all files', async () => {
     const events: VerifyProgress[] = []
@@ -348,7 +220,7 @@ describe('progress and stopping', () => {
   })
 
   test('rejects when the file is no longer the one that was opened', async () => {
-    const { path } = copy('torch-2.13/tied.pt')
+    const { path } = copyOf('torch-2.13/tied.pt', folder)
     using checkpoint = openSync(path)
     utimesSync(path, 2e9, 2e9)
     expect(await rejection(checkpoint.verify())).toMatchObject({ code: 'FILE_CHANGED' })
@@ -376,93 +248,19 @@ describe('progress and stopping', () => {
   })
 })
 
-describe('several files', () => {
-  test('every part is checked', async () => {
-    const paths = ['torch-2.13/tied.pt', 'torch-2.13/strides.pt'].map((name) => copy(name).path)
-    using checkpoint = openSync(paths)
-    const whole = await checkpoint.verify()
-    expect([...new Set(whole.map(({ path }) => path))]).toEqual(paths)
-    expect(new Set(whole.map(({ verdict }) => verdict))).toEqual(new Set(['ok']))
-    const second = listed(readFileSync(paths[1]!)).find(({ name }) => name.endsWith('/data/0'))!
-    flip(paths[1]!, second.at)
-    const damaged = (await checkpoint.verify()).filter(({ verdict }) => verdict !== 'ok')
-    expect(damaged).toMatchObject([
-      { path: paths[1]!, record: second.name, verdict: 'mismatch', expected: second.crc },
-    ])
-    for (const name of damaged[0]!.tensors) expect(checkpoint.tensors.has(name)).toBe(true)
-    expect(damaged[0]!.tensors.length).toBeGreaterThan(0)
-    expect(damaged[0]!.actual).not.toBe(second.crc)
-  })
-
-  test('parts behind an index are opened', async () => {
-    const path = join(FIXTURES, 'split/hub-bin')
-    using checkpoint = openSync(path)
-    const verdicts = await checkpoint.verify()
-    expect(new Set(verdicts.map((row) => row.path))).toEqual(
-      new Set(checkpoint.parts.map((part) => part.path)),
-    )
-    expect(verdicts.every(({ verdict }) => verdict === 'ok')).toBe(true)
-    expect(checkpoint.parts.every(({ isOpen }) => isOpen)).toBe(true)
-    using safe = openSync(join(FIXTURES, 'split/hub-safetensors'))
-    for (const { verdict } of await safe.verify()) expect(verdict).toBe('none')
-  })
-
-  test('a part that is missing or cannot be opened has a verdict', async () => {
-    const path = join(folder, 'hub-bin')
-    cpSync(join(FIXTURES, 'split/hub-bin'), path, { recursive: true })
-    using first = openSync(path)
-    const [one, two] = first.parts.map((part) => part.path)
-    writeFileSync(one!, 'no checkpoint')
-    using checkpoint = openSync(path)
-    const verdicts = await checkpoint.verify()
-    expect(verdicts[0]).toMatchObject({ record: '', verdict: 'mismatch', path: one, tensors: [] })
-    expect(verdicts[0]!.message).toContain('NOT_A_CHECKPOINT')
-    expect(verdicts.slice(1).every((row) => row.path !== one && row.verdict === 'ok')).toBe(true)
-    expect(verdicts.slice(1).some((row) => row.path === two)).toBe(true)
-    expect(refusal(() => openSync(path, { verify: true })).code).toBe('NOT_A_CHECKPOINT')
-  })
-
-  test.each(['files', 'flat', 'fsdp', 'plain', 'uneven', 'megatron', 'torch-2.5'])(
-    'the items of dcp/%s are archives',
-    async (name) => {
-      using checkpoint = openSync(join(FIXTURES, 'dcp', name))
-      const events: VerifyProgress[] = []
-      const verdicts = await checkpoint.verify({ onProgress: (event) => events.push(event) })
-      expect(verdicts.filter(({ verdict }) => verdict === 'mismatch')).toEqual([])
-      const index = verdicts.filter(({ verdict }) => verdict === 'none')
-      expect(index.map(({ path }) => basename(path!))).toEqual([
-        expect.stringMatching(/\.metadata$/),
-      ])
-      const named = new Set(verdicts.flatMap(({ tensors }) => tensors))
-      for (const [tensor, { size }] of checkpoint.tensors)
-        if (size > 0) expect([tensor, named.has(tensor)]).toEqual([tensor, true])
-      expect(events.at(-1)!.loaded).toBe(events[0]!.total)
-      openSync(join(FIXTURES, 'dcp', name), { verify: true }).close()
-    },
-  )
-
-  test('a flipped byte of an item is found', async () => {
-    const path = join(folder, 'dcp')
-    cpSync(join(FIXTURES, 'dcp/plain'), path, { recursive: true })
-    using whole = openSync(path)
-    const rows = await whole.verify()
-    const target = rows.find(({ record, bytes }) => /\/data\/0$/.test(record) && bytes > 0)!
-    const file = readFileSync(target.path!)
-    // The payload is the one run of bytes with this checksum.
-    let at = 0
-    while (crc32(file.subarray(at, at + target.bytes)) !== target.expected) ++at
-    flip(target.path!, at)
-    using checkpoint = openSync(path)
-    const damaged = (await checkpoint.verify()).filter(({ verdict }) => verdict === 'mismatch')
-    expect(damaged).toMatchObject([{ record: target.record, item: target.item, path: target.path }])
-    expect(damaged[0]!.tensors).toEqual([target.item])
-    expect(refusal(() => openSync(path, { verify: true })).code).toBe('CHECKSUM_MISMATCH')
-  })
-
-  test.each(['zero1-bf16', 'zero2', 'zero3'])('deepspeed/%s', async (name) => {
-    using checkpoint = openSync(join(FIXTURES, 'deepspeed', name))
-    const verdicts = await checkpoint.verify()
-    expect(new Set(verdicts.map(({ path }) => path)).size).toBe(checkpoint.parts.length)
-    expect(verdicts.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
-  })
+test.each([
+  ['torch-2.13/tied-legacy.pt', 1],
+  ['crafted/tar.pt', 2000],
+  ['safetensors/bits.safetensors', 1],
+] as const)('without checksums the sizes are checked: %s', async (name, bytes) => {
+  const whole = readFileSync(join(FIXTURES, name))
+  const path = join(folder, 'cut')
+  writeFileSync(path, whole)
+  using checkpoint = openSync(path)
+  openSync(path, { verify: true }).close()
+  writeFileSync(path, whole.subarray(0, -bytes))
+  expect(await rejection(checkpoint.verify())).toMatchObject({ code: 'FILE_CHANGED', path })
+  const error = refusal(() => openSync(path, { verify: true }))
+  expect(error).toMatchObject({ name: 'FormatError', code: 'TRUNCATED', path })
+  expect(await rejection(open(path, { verify: true }))).toEqual(error)
 })

@@ -1,7 +1,7 @@
 /** What all checkpoints of several files have in common. */
 import { endianness } from 'node:os'
 import type { Content, FileIdentity, Format, Part, Skipped } from '../content'
-import { StateError } from '../errors'
+import { isLoss, StateError } from '../errors'
 import type { FileContent } from '../file-content'
 import type { Tensor } from '../tensor'
 import type { Unit } from '../verify'
@@ -114,4 +114,14 @@ export function branch<T>(
     throw new StateError('NO_SUCH_TENSOR', message, { path })
   }
   return found
+}
+
+/**
+ * What an error that was caught says of the tensor or item `name`.
+ *
+ * @throws `error` where it is not about the checkpoint
+ */
+export function skip(name: string, error: unknown): Skipped {
+  if (!isLoss(error)) throw error
+  return Object.freeze({ name, code: error.code, message: error.message })
 }

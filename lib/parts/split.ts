@@ -3,12 +3,14 @@
  * which, or without.
  */
 import type { Format, Skipped } from '../content'
-import { FormatError, isCheckpointError } from '../errors'
+import { FormatError, isCheckpointError, isLoss } from '../errors'
 import type { FileContent } from '../file-content'
 import { NamedTensors } from '../named-tensors'
 import type { Tensor } from '../tensor'
+import type { TensorMap } from '../tensor-map'
+import type { Unit } from '../verify'
 import type { PartFile } from './part-file'
-import { branch, SeveralFiles } from './several'
+import { branch, SeveralFiles, skip } from './several'
 
 /** Where a tensor lies: in a part, under a name that may have a wrapper's key before it. */
 interface Place {
@@ -50,7 +52,7 @@ abstract class Split extends SeveralFiles {
     try {
       return this.parts[0]?.content
     } catch (error) {
-      if (isCheckpointError(error)) return undefined
+      if (isLoss(error)) return undefined
       throw error
     }
   }
@@ -65,6 +67,19 @@ abstract class Split extends SeveralFiles {
     }
     return this.#root.value
   }
+
+  /** Under the names of the index where those are of the weights in a wrapper. */
+  override units(): readonly Unit[] {
+    let listed: readonly string[] | undefined
+    const names = (content: FileContent) => {
+      listed ??= this.listed()
+      return content.tensorsByRecord(mapOf(content, listed))
+    }
+    return super.units().map((unit) => ({ ...unit, names }))
+  }
+
+  /** Names that an index lists; none without one. */
+  protected abstract listed(): readonly string[]
 
   protected override release(): void {
     this.#root = undefined
@@ -123,6 +138,10 @@ export class IndexedSplit extends Split {
     return this.#skipped
   }
 
+  protected override listed(): readonly string[] {
+    return [...this.#list().keys()]
+  }
+
   #find(name: string, part: PartFile): Tensor {
     this.checkOpen()
     const found = lookUp(part.content, name)
@@ -139,9 +158,7 @@ export class IndexedSplit extends Split {
       try {
         content = part.content
       } catch (error) {
-        if (!isCheckpointError(error)) throw error
-        const { code, message } = error
-        for (const name of names) skipped.push(Object.freeze({ name, code, message }))
+        for (const name of names) skipped.push(skip(name, error))
         continue
       }
       const own = namesOf(content, names)
@@ -164,7 +181,7 @@ export class JoinedSplit extends Split {
   readonly tensors: NamedTensors<Place>
   readonly skipped: readonly Skipped[]
   readonly #stateDicts = new Map<string | undefined, ReadonlyMap<string, Tensor>>()
-  readonly #isIndexed: boolean
+  readonly #listed: readonly string[] | undefined
 
   /** @param listed the part of each tensor, where there is an index */
   constructor(
@@ -175,10 +192,10 @@ export class JoinedSplit extends Split {
   ) {
     super(path, parts, isMapped)
     const skipped: Skipped[] = []
-    this.#isIndexed = listed !== undefined
+    this.#listed = listed && [...listed.keys()]
     const places = listed === undefined ? new Map() : this.#listedPlaces(listed, skipped)
     for (const part of parts) {
-      const names = namesOf(part.content, listed === undefined ? [] : [...listed.keys()])
+      const names = namesOf(part.content, this.listed())
       for (const name of names) {
         const known = places.get(name)
         if (known === undefined) places.set(name, { part, name, isWrapped: false })
@@ -201,7 +218,7 @@ export class JoinedSplit extends Split {
   }
 
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor> {
-    if (this.#isIndexed && from === undefined) return this.tensors
+    if (this.#listed !== undefined && from === undefined) return this.tensors
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
       const places = new Map<string, PartFile>()
@@ -219,6 +236,10 @@ export class JoinedSplit extends Split {
       this.#stateDicts.set(from, found)
     }
     return found
+  }
+
+  protected override listed(): readonly string[] {
+    return this.#listed ?? []
   }
 
   #listedPlaces(listed: ReadonlyMap<string, PartFile>, skipped: Skipped[]): Map<string, Place> {
@@ -244,16 +265,18 @@ function lookUp(content: FileContent, name: string): Tensor | undefined {
   return content.tensors.get(name) ?? content.stateDict(undefined).get(name)
 }
 
-/**
- * The names of a part, as an index would have them: those of its state dict where the listed names
- * are in that only.
- */
+/** The names of a part, as an index would have them. */
 function namesOf(content: FileContent, listed: readonly string[]): Set<string> {
+  return new Set(mapOf(content, listed).keys())
+}
+
+/** The tensors of a part: those of its state dict where the listed names are in that only. */
+function mapOf(content: FileContent, listed: readonly string[]): TensorMap {
   const isWrapped =
     listed.length > 0 &&
     !listed.some((name) => content.tensors.has(name)) &&
     listed.some((name) => content.stateDict(undefined).has(name))
-  return new Set((isWrapped ? content.stateDict(undefined) : content.tensors).keys())
+  return isWrapped ? content.stateDict(undefined) : content.tensors
 }
 
 /** Nothing where the part has no such branch. */

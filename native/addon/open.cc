@@ -1,7 +1,7 @@
 // Opening: at once, or on a thread of libuv's pool.
 #include "addon/entries.h"
-#include "addon/guard.h"
 #include "addon/handle.h"
+#include "addon/promise_worker.h"
 #include "addon/values.h"
 #include "core/format/split_index.h"
 #include "core/source/slice.h"
@@ -29,11 +29,7 @@ Request read_request(const Napi::Object& options) {
   request.source.map = options.Get("map").ToBoolean();
   request.options.strict_globals = options.Get("strict").ToBoolean();
   request.options.salvage = options.Get("salvage").ToBoolean();
-  const auto limits = options.Get("limits").As<Napi::Object>();
-#define LIMIT(member, js, value, reason) \
-  if (limits.Has(js)) request.options.limits.member = integer_of(limits.Get(js));
-#include "core/limits.def"
-#undef LIMIT
+  request.options.limits = limits_of(options.Get("limits"));
   const auto inflated = options.Get("inflated").As<Napi::Array>();
   for (uint32_t i = 0; i < inflated.Length(); ++i) {
     const auto record = inflated.Get(i).As<Napi::Object>();
@@ -78,53 +74,14 @@ Result<std::unique_ptr<Checkpoint>> open_inside(const SharedFile& file, uint64_t
   return checkpoint;
 }
 
-class OpenWorker final : public Napi::AsyncWorker {
- public:
-  OpenWorker(Napi::Env env, std::string path, Request request, const Napi::Uint8Array& cancel)
-      : Napi::AsyncWorker(env),
-        deferred_(env),
-        path_(std::move(path)),
-        request_(std::move(request)),
-        cancel_(Napi::Persistent(cancel)) {
-    static_assert(sizeof(std::atomic<bool>) == 1);
-    request_.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(cancel.Data());
-  }
+struct OpenWork {
+  std::string path;
+  Request request;
 
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    try {
-      result_.emplace(open_path(path_, request_));
-    } catch (const std::bad_alloc&) {
-      SetError("there is not enough memory");
-    }
+  Result<std::unique_ptr<Checkpoint>> run() const { return open_path(path, request); }
+  static Napi::Object settle(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
+    return opened(env, std::move(checkpoint));
   }
-  // Nothing may be thrown out of here: a worker thread that is being terminated refuses every call.
-  void OnOK() override {
-    const Napi::HandleScope scope(Env());
-    try {
-      deferred_.Resolve(result_->ok() ? opened(Env(), std::move(*result_).value())
-                                      : failure(Env(), result_->status()));
-    } catch (const std::bad_alloc&) {
-      deferred_.Reject(out_of_memory(Env()).Value());
-    } catch (const Napi::Error&) {
-    }
-  }
-  void OnError(const Napi::Error&) override {
-    const Napi::HandleScope scope(Env());
-    try {
-      deferred_.Reject(out_of_memory(Env()).Value());
-    } catch (const Napi::Error&) {
-    }
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  std::string path_;
-  Request request_;
-  Napi::Reference<Napi::Uint8Array> cancel_;
-  std::optional<Result<std::unique_ptr<Checkpoint>>> result_;
 };
 
 }  // namespace
@@ -140,12 +97,11 @@ Napi::Value open_sync(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value open_async(const Napi::CallbackInfo& info) {
-  auto worker = std::make_unique<OpenWorker>(info.Env(), info[0].As<Napi::String>().Utf8Value(),
-                                             read_request(info[1].As<Napi::Object>()),
-                                             info[2].As<Napi::Uint8Array>());
-  const Napi::Promise promise = worker->promise();
-  worker.release()->Queue();
-  return promise;
+  OpenWork work{info[0].As<Napi::String>().Utf8Value(), read_request(info[1].As<Napi::Object>())};
+  static_assert(sizeof(std::atomic<bool>) == 1);
+  const auto cancel = info[2].As<Napi::Uint8Array>();
+  work.request.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(cancel.Data());
+  return PromiseWorker<OpenWork, Napi::Uint8Array>::start(info.Env(), std::move(work), cancel);
 }
 
 Napi::Value open_shared(const Napi::CallbackInfo& info) {

@@ -273,6 +273,16 @@ uint64_t integer_of(const Napi::Value& value) {
   return number >= 0 && number < 0x1p63 ? static_cast<uint64_t>(number) : 0;
 }
 
+Limits limits_of(const Napi::Value& value) {
+  const auto object = value.As<Napi::Object>();
+  Limits limits;
+#define LIMIT(member, js, number, reason) \
+  if (object.Has(js)) limits.member = integer_of(object.Get(js));
+#include "core/limits.def"
+#undef LIMIT
+  return limits;
+}
+
 std::vector<int64_t> integers_of(const Napi::Value& value) {
   const auto array = value.As<Napi::Float64Array>();
   std::vector<int64_t> out(array.ElementLength());

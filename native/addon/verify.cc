@@ -4,8 +4,8 @@
 #include <thread>
 
 #include "addon/entries.h"
-#include "addon/guard.h"
 #include "addon/handle.h"
+#include "addon/promise_worker.h"
 #include "addon/values.h"
 #include "core/archive/crc32.h"
 #include "core/verify/archive.h"
@@ -27,6 +27,7 @@ struct Work {
     TRY(source->check_unchanged());
     return Rows();
   }
+  static Napi::Object settle(Napi::Env env, const Rows& rows);
 };
 
 // The second argument are the caller's bytes, for a checkpoint that was opened from them.
@@ -42,11 +43,7 @@ Result<Work> read_work(const Napi::CallbackInfo& info) {
   }
   work.is_archive = session.checkpoint->archive().has_value();
   work.options.salvage = session.checkpoint->salvaged();
-  const auto limits = info[2].As<Napi::Object>();
-#define LIMIT(member, js, value, reason) \
-  if (limits.Has(js)) work.options.limits.member = integer_of(limits.Get(js));
-#include "core/limits.def"
-#undef LIMIT
+  work.options.limits = limits_of(info[2]);
   work.options.threads = std::max(std::thread::hardware_concurrency(), 1u);
   return work;
 }
@@ -79,53 +76,7 @@ Napi::Object verified(Napi::Env env, const Rows& rows) {
   return result;
 }
 
-class VerifyWorker final : public Napi::AsyncWorker {
- public:
-  VerifyWorker(Napi::Env env, Work work, Napi::BigUint64Array control)
-      : Napi::AsyncWorker(env),
-        deferred_(env),
-        work_(std::move(work)),
-        control_(Napi::Persistent(control)) {
-    static_assert(sizeof(std::atomic<bool>) == 1 && sizeof(std::atomic<uint64_t>) == 8);
-    work_.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
-    work_.options.done = reinterpret_cast<std::atomic<uint64_t>*>(control.Data() + 1);
-  }
-
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    try {
-      result_.emplace(work_.run());
-    } catch (const std::bad_alloc&) {
-      SetError("there is not enough memory");
-    }
-  }
-  // Nothing may be thrown out of here: a worker thread that is being terminated refuses every call.
-  void OnOK() override {
-    const Napi::HandleScope scope(Env());
-    try {
-      deferred_.Resolve(result_->ok() ? verified(Env(), **result_)
-                                      : failure(Env(), result_->status()));
-    } catch (const std::bad_alloc&) {
-      deferred_.Reject(out_of_memory(Env()).Value());
-    } catch (const Napi::Error&) {
-    }
-  }
-  void OnError(const Napi::Error&) override {
-    const Napi::HandleScope scope(Env());
-    try {
-      deferred_.Reject(out_of_memory(Env()).Value());
-    } catch (const Napi::Error&) {
-    }
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  Work work_;
-  Napi::Reference<Napi::BigUint64Array> control_;
-  std::optional<Result<Rows>> result_;
-};
+Napi::Object Work::settle(Napi::Env env, const Rows& rows) { return verified(env, rows); }
 
 }  // namespace
 
@@ -144,11 +95,11 @@ Napi::Value verify_async(const Napi::CallbackInfo& info) {
     refused.Resolve(failure(env, work.status()));
     return refused.Promise();
   }
-  auto worker = std::make_unique<VerifyWorker>(env, std::move(work).value(),
-                                               info[3].As<Napi::BigUint64Array>());
-  const Napi::Promise promise = worker->promise();
-  worker.release()->Queue();
-  return promise;
+  static_assert(sizeof(std::atomic<bool>) == 1 && sizeof(std::atomic<uint64_t>) == 8);
+  auto control = info[3].As<Napi::BigUint64Array>();
+  work->options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
+  work->options.done = reinterpret_cast<std::atomic<uint64_t>*>(control.Data() + 1);
+  return PromiseWorker<Work, Napi::BigUint64Array>::start(env, std::move(work).value(), control);
 }
 
 // For each storage the record its bytes lie in, or kNoIndex.
@@ -188,6 +139,7 @@ Napi::Value read_file_bytes(const Napi::CallbackInfo& info) {
   if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
   const uint64_t offset = integer_of(info[1]), length = integer_of(info[2]);
   Source& source = session.checkpoint->source();
+  if (Status status = source.check_unchanged(); !status.ok()) return failure(env, status);
   if (!fits(offset, length, source.size()))
     throw Napi::RangeError::New(env, "the bytes are not in the file");
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, length);
@@ -198,8 +150,10 @@ Napi::Value read_file_bytes(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// Of bytes, or of those the second argument is the CRC-32 of with these behind them.
 Napi::Value crc32_of(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), crc32(0, bytes_of(info[0])));
+  const uint32_t before = info[1].IsUndefined() ? 0 : info[1].As<Napi::Number>().Uint32Value();
+  return Napi::Number::New(info.Env(), crc32(before, bytes_of(info[0])));
 }
 
 }  // namespace torchmap::addon

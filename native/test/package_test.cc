@@ -209,8 +209,6 @@ TEST(package_without_resources_is_empty) {
   EXPECT_EQ(root_of({}), "{}");
 }
 
-// Every byte of a small archive changed, and the archive cut at every byte: nothing may go wrong
-// but the opening.
 TEST(package_damaged_anywhere) {
   const std::string used = reduced("torch.jit._script unpackage_script_module", {text("0")});
   const std::string good =
@@ -218,21 +216,7 @@ TEST(package_damaged_anywhere) {
                 pickled(build(global("__torch__", "N") + ")\x81", dict({text("w"), numbered(0)})))},
                {"a/b", pickled(tuple({used, reduced("m f", {numbered(0)}), numbered(1)}))},
                {"a/t", "text"}});
-  ASSERT_TRUE(OpenedCheckpoint(good).ok());
-  size_t opened = 0;
-  for (size_t i = 0; i < good.size(); ++i) {
-    for (const char change : {'\x01', '\x80', '\x30'}) {
-      std::string bad = good;
-      bad[i] = static_cast<char>(bad[i] ^ change);
-      OpenedCheckpoint checkpoint(bad);
-      if (!checkpoint.ok()) continue;
-      ++opened;
-      EXPECT_EQ(problem_of(*checkpoint), "");
-    }
-    OpenedCheckpoint cut(good.substr(0, i));
-    EXPECT_TRUE(!cut.ok());
-  }
-  EXPECT_TRUE(opened > 0);
+  EXPECT_EQ(damaged_anywhere(good), "");
 }
 
 }  // namespace

@@ -393,29 +393,13 @@ TEST(pt2_weights_of_inductor_are_views) {
   EXPECT_EQ(inductor("[]"), "BAD_RECORD");
 }
 
-// Every byte of small archives changed, and the archive cut at every byte: nothing may go wrong
-// but the opening.
 TEST(pt2_damaged_anywhere) {
   Parts parts;
   parts.weights = table({{"w", payload(meta())}, {"p", payload(meta(), "\"p\"", "true")}});
   parts.constants = table({{"c", payload("null", "\"custom_obj_0\"", "true", "false")}});
   parts.more = {{"data/weights/p", nested(small_tensor())}, {"data/constants/custom_obj_0", "?"}};
   const std::string good = archive(parts);
-  ASSERT_TRUE(OpenedCheckpoint(good).ok());
-  size_t opened = 0;
-  for (size_t i = 0; i < good.size(); ++i) {
-    for (const char change : {'\x01', '\x80', '\x30'}) {
-      std::string bad = good;
-      bad[i] = static_cast<char>(bad[i] ^ change);
-      OpenedCheckpoint checkpoint(bad);
-      if (!checkpoint.ok()) continue;
-      ++opened;
-      EXPECT_EQ(problem_of(*checkpoint), "");
-    }
-    OpenedCheckpoint cut(good.substr(0, i));
-    EXPECT_TRUE(!cut.ok());
-  }
-  EXPECT_TRUE(opened > 0);
+  EXPECT_EQ(damaged_anywhere(good), "");
 }
 
 }  // namespace

@@ -38,3 +38,8 @@ export async function collectUntil(isDone: () => boolean): Promise<boolean> {
   }
   return false
 }
+
+/** What this process maps, where the system tells. */
+export function maps(): string {
+  return process.platform === 'linux' ? readFileSync('/proc/self/maps', 'utf8') : ''
+}

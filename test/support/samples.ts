@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from '@jest/globals'
-import { type CheckpointError, isCheckpointError, type Tensor } from '../../lib/index'
+import {
+  type Checkpoint,
+  type CheckpointError,
+  isCheckpointError,
+  type OpenOptions,
+  open,
+  openSync,
+  type Source,
+  type Tensor,
+} from '../../lib/index'
 import { writeCheckpoint } from './checkpoint-writer'
 
 /** A new folder, removed after the tests of the file. */
@@ -70,4 +79,9 @@ export async function rejection(promise: Promise<unknown>): Promise<Error> {
     return error as Error
   }
   throw new Error('nothing was thrown')
+}
+
+/** Opened both ways. */
+export async function both(source: Source, options?: OpenOptions): Promise<Checkpoint[]> {
+  return [await open(source, options), openSync(source, options)]
 }

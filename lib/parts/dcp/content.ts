@@ -4,16 +4,16 @@
  * Source: torch/distributed/checkpoint/filesystem.py, default_planner.py (v2.13).
  */
 import type { Format, Skipped } from '../../content'
-import { isCheckpointError } from '../../errors'
+import { isCheckpointError, isLoss } from '../../errors'
 import type { FileContent } from '../../file-content'
 import { NamedTensors } from '../../named-tensors'
 import type { Request } from '../../request'
 import type { Tensor } from '../../tensor'
 import { joined } from '../../tensor-map'
 import type { Unit } from '../../verify'
-import { branch, SeveralFiles, type SizedPart } from '../several'
+import { branch, SeveralFiles, type SizedPart, skip } from '../several'
 import type { Budget } from './budget'
-import { Items, skip } from './items'
+import { Items } from './items'
 import { Nest, weightsIn } from './nest'
 import { type Origin, Origins } from './origins'
 import type { Path, Table } from './table'
@@ -85,7 +85,7 @@ export class DcpContent extends SeveralFiles {
       for (const [name, item] of this.#source.table.items) {
         if (item.kind !== 'bytes' || skipped.has(name)) continue
         const object = this.#items.object(name, item.place)
-        if (isCheckpointError(object)) skipped.set(name, skip(name, object))
+        if (isLoss(object)) skipped.set(name, skip(name, object))
         else {
           for (const fault of object.skipped) {
             inside.push(Object.freeze({ ...fault, name: joined(name, fault.name) }))
@@ -218,7 +218,7 @@ export class DcpContent extends SeveralFiles {
     if (item?.kind !== 'bytes') return undefined
     this.checkOpen()
     const object = this.#items.object(name, item.place)
-    return isCheckpointError(object) ? undefined : object
+    return isLoss(object) ? undefined : object
   }
 }
 

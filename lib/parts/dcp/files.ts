@@ -38,7 +38,12 @@ export class ItemFile implements Part {
    */
   get size(): number {
     // Asked once: every item compares its place with it.
-    this.#size ??= statSync(this.path).size
+    if (this.#size === undefined) {
+      const found = statSync(this.path)
+      // What is no file says so when it is opened.
+      if (!found.isFile()) this.open()
+      this.#size ??= found.size
+    }
     return this.#size
   }
 

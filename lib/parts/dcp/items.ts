@@ -2,12 +2,13 @@
 import { join } from 'node:path'
 import { binding } from '../../binding'
 import type { Skipped } from '../../content'
-import { type CheckpointError, FormatError, isCheckpointError } from '../../errors'
+import { FormatError, isLoss, type Loss } from '../../errors'
 import type { FileContent } from '../../file-content'
 import { heldData, MadeSession } from '../../made'
 import type { Request } from '../../request'
 import type { Tensor } from '../../tensor'
 import type { Unit } from '../../verify'
+import { skip } from '../several'
 import { ItemFile } from './files'
 import type { Chunk, Place, Table, TensorItem } from './table'
 import type { Box } from './tiling'
@@ -16,7 +17,7 @@ export class Items {
   readonly files: ReadonlyMap<string, ItemFile>
   readonly #table: Table
   readonly #session: MadeSession
-  readonly #objects = new Map<string, FileContent | CheckpointError>()
+  readonly #objects = new Map<string, FileContent | Loss>()
 
   constructor(folder: string, table: Table, request: Request) {
     this.#table = table
@@ -69,13 +70,13 @@ export class Items {
   }
 
   /** The decoded object of an item, or why there is none. */
-  object(name: string, place: Place): FileContent | CheckpointError {
+  object(name: string, place: Place): FileContent | Loss {
     let found = this.#objects.get(name)
     if (found === undefined) {
       try {
         found = this.#fileOf(place).item(place, name)
       } catch (error) {
-        if (!isCheckpointError(error)) throw error
+        if (!isLoss(error)) throw error
         found = error
       }
       this.#objects.set(name, found)
@@ -86,11 +87,15 @@ export class Items {
   /** Every item and chunk that has a place, each an archive of its own. */
   units(): Unit[] {
     const units: Unit[] = []
-    const seen = new Set<string>()
+    /** Items at the same place. */
+    const names = new Map<string, Set<string>>()
     const add = (name: string, place: Place) => {
       const key = `${place.offset} ${place.length} ${place.file}`
-      if (seen.has(key)) return
-      seen.add(key)
+      const known = names.get(key)
+      known?.add(name)
+      if (known !== undefined) return
+      const all = new Set([name])
+      names.set(key, all)
       const file = this.#fileOf(place)
       units.push({
         name,
@@ -98,6 +103,7 @@ export class Items {
         item: name,
         bytes: place.length,
         open: () => file.item(place, name),
+        names: (content) => shared(content.tensorsByRecord(), name, all),
         release: (content) => file.release(content),
       })
     }
@@ -155,6 +161,17 @@ export class Items {
   }
 }
 
+/** The names that tensors of the item `name` have, with those of other items at its place. */
+function shared(
+  names: Map<number, string[]>,
+  name: string,
+  items: ReadonlySet<string>,
+): Map<number, string[]> {
+  if (items.size === 1) return names
+  const others = (own: string) => [...items].map((item) => item + own.slice(name.length))
+  return new Map([...names].map(([record, own]) => [record, own.flatMap(others)]))
+}
+
 /** Copies a chunk to its place among the elements of the whole tensor. */
 export function place(
   chunk: Tensor,
@@ -172,10 +189,4 @@ export function place(
     Float64Array.from(shape),
     target,
   )
-}
-
-/** @throws `error` unless it is about the checkpoint */
-export function skip(name: string, error: unknown): Skipped {
-  if (!isCheckpointError(error)) throw error
-  return Object.freeze({ name, code: error.code, message: error.message })
 }

@@ -34,6 +34,8 @@ class Reader {
   readonly #path: string
   readonly #budget: Budget
   readonly #places = new Map<string, unknown>()
+  /** Names of files that lie inside the directory. */
+  readonly #files = new Set<string>()
 
   constructor(path: string, budget: Budget) {
     this.#path = path
@@ -83,7 +85,10 @@ class Reader {
       if (entry instanceof PyObject && entry.name === 'BytesStorageMetadata') {
         return { kind: 'bytes', place: this.#place(name, null) }
       }
-      return this.#tensor(name, this.#fields(entry, 'TensorStorageMetadata', `item '${name}'`))
+      return this.#tensor(
+        name,
+        this.#fields(entry, 'TensorStorageMetadata', () => `item '${name}'`),
+      )
     } catch (error) {
       return { kind: 'broken', error: kept(error) }
     }
@@ -102,7 +107,7 @@ class Reader {
     if (layout !== 'strided') {
       throw this.#unsupported('UNSUPPORTED_LAYOUT', `${what} is ${shown(layout)}`, shown(layout))
     }
-    const shape = this.#sizes(fields.get('size'), `the size of ${what}`)
+    const shape = this.#sizes(fields.get('size'), () => `the size of ${what}`)
     const known = { kind: 'tensor', dtype, shape, requiresGrad: requiresGrad === true } as const
     if (!Number.isSafeInteger(count(shape) * dtype.bytes)) {
       throw this.#bad(`${what} has [${shape.join(', ')}] elements`)
@@ -116,14 +121,14 @@ class Reader {
 
   #chunks(name: string, { shape, dtype }: Pick<TensorItem, 'shape' | 'dtype'>, list: unknown) {
     if (!Array.isArray(list)) throw this.#bad(`tensor '${name}' has no list of chunks`)
+    const what = `a chunk of tensor '${name}'`
     const chunks: Chunk[] = []
     const taken = new Set<string>()
     for (const entry of list) {
       this.#budget.charge(shape.length + 1)
-      const what = `a chunk of tensor '${name}'`
-      const fields = this.#fields(entry, 'ChunkStorageMetadata', what)
-      const offsets = this.#sizes(fields.get('offsets'), `the offset of ${what}`)
-      const sizes = this.#sizes(fields.get('sizes'), `the size of ${what}`)
+      const fields = this.#fields(entry, 'ChunkStorageMetadata', () => what)
+      const offsets = this.#sizes(fields.get('offsets'), () => `the offset of ${what}`)
+      const sizes = this.#sizes(fields.get('sizes'), () => `the size of ${what}`)
       if (
         offsets.length !== shape.length ||
         sizes.length !== shape.length ||
@@ -145,6 +150,7 @@ class Reader {
       }
       chunks.push({ offsets, sizes, place })
     }
+    if (isWhole(shape, chunks)) return chunks
     const corners = cornersOf(shape, chunks)
     if (corners === undefined) {
       const message = `tensor '${name}' is cut along more than 8 dimensions`
@@ -160,19 +166,21 @@ class Reader {
     const info = this.#places.get(this.#key(name, offsets))
     const at = offsets === null || offsets.length === 0 ? '' : ` at [${offsets.join(', ')}]`
     if (info === undefined) throw this.#bad(`no file is named for '${name}'${at}`)
-    const fields = this.#fields(info, '_StorageInfo', `the place of '${name}'`)
-    const [file, offset, length] = ['relative_path', 'offset', 'length'].map((key) =>
-      fields.get(key),
-    )
+    const fields = this.#fields(info, '_StorageInfo', () => `the place of '${name}'`)
+    const [file, offset, length] = [
+      fields.get('relative_path'),
+      fields.get('offset'),
+      fields.get('length'),
+    ]
     if (typeof file === 'string') this.#budget.charge(file.length)
-    if (typeof file !== 'string' || file === '' || !isInside(file)) {
+    if (typeof file !== 'string' || !this.#isFile(file)) {
       throw this.#bad(`'${name}' is said to be in '${shown(file)}', outside the directory`)
     }
     if (!isCount(offset) || !isCount(length)) {
       throw this.#bad(`'${name}' is at no possible place of '${file}'`)
     }
-    const transforms = fields.get('transform_descriptors') ?? []
-    if (!Array.isArray(transforms) || transforms.length > 0) {
+    const transforms = fields.get('transform_descriptors') ?? null
+    if (transforms !== null && !(Array.isArray(transforms) && transforms.length === 0)) {
       const names = Array.isArray(transforms) ? transforms.slice(0, 3).map(shown) : ['?']
       const message = `'${name}' in '${file}' is packed with ${names.join(', ')}`
       throw this.#unsupported('UNSUPPORTED_COMPRESSION', message, names.join(', '))
@@ -180,16 +188,23 @@ class Reader {
     return { file, offset, length }
   }
 
-  #fields(value: unknown, wanted: string, what: string): ReadonlyMap<unknown, unknown> {
+  #isFile(name: string): boolean {
+    if (this.#files.has(name)) return true
+    if (name === '' || !isInside(name)) return false
+    this.#files.add(name)
+    return true
+  }
+
+  #fields(value: unknown, wanted: string, what: () => string): ReadonlyMap<unknown, unknown> {
     if (value instanceof PyObject && value.name === wanted && value.state instanceof Map) {
       return value.state
     }
-    throw this.#bad(`${what} is no ${wanted}`)
+    throw this.#bad(`${what()} is no ${wanted}`)
   }
 
-  #sizes(value: unknown, what: string): readonly number[] {
+  #sizes(value: unknown, what: () => string): readonly number[] {
     if (isSizes(value)) return value
-    throw this.#bad(`${what} is no list of sizes`)
+    throw this.#bad(`${what()} is no list of sizes`)
   }
 
   #isPath(keys: unknown): keys is Path {
@@ -213,6 +228,11 @@ class Reader {
 
 function isSizes(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.length <= MOST_DIMENSIONS && value.every(isCount)
+}
+
+/** Whether the only chunk is all of the tensor, as of those that are not cut. */
+function isWhole(shape: readonly number[], chunks: readonly Chunk[]): boolean {
+  return chunks.length === 1 && shape.every((size, d) => size === chunks[0]!.sizes[d])
 }
 
 /** What a message can show of a value that should be something else. */

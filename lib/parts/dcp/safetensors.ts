@@ -13,8 +13,8 @@ import { NamedTensors } from '../../named-tensors'
 import type { Request } from '../../request'
 import type { Tensor } from '../../tensor'
 import { PartFile } from '../part-file'
-import { branch, SeveralFiles } from '../several'
-import { place, skip } from './items'
+import { branch, SeveralFiles, skip } from '../several'
+import { place } from './items'
 import { type Box, cornersOf, count, fault } from './tiling'
 
 interface Chunk extends Box {

@@ -3,15 +3,18 @@
  * the order in which zero_to_fp32.py gives them.
  */
 import type { Format, Skipped } from '../../content'
-import { isCheckpointError } from '../../errors'
+import { isLoss } from '../../errors'
+import type { FileContent } from '../../file-content'
 import { MadeSession } from '../../made'
 import { NamedTensors } from '../../named-tensors'
 import type { Request } from '../../request'
+import type { Storage } from '../../storage'
 import { renamed, type Tensor } from '../../tensor'
+import type { Unit } from '../../verify'
 import type { PartFile } from '../part-file'
-import { SeveralFiles } from '../several'
+import { SeveralFiles, skip } from '../several'
 import type { Partitions } from './partitions'
-import { assembled, piecesOf } from './pieces'
+import { assembled, basesOf, piecesOf, put } from './pieces'
 import { bad, flat, modelStates, numel } from './states'
 
 /** Makes a tensor, the same one each time. */
@@ -34,6 +37,7 @@ export class DeepSpeedContent extends SeveralFiles {
   readonly #model: PartFile
   readonly #weights: NamedTensors<string>
   readonly #made: MadeSession
+  readonly #sources: ReadonlyMap<string, Source>
   #skipped: readonly Skipped[] | undefined
 
   /**
@@ -77,6 +81,7 @@ export class DeepSpeedContent extends SeveralFiles {
       const isPlaceholder = isSharded && tensor.size === 0
       if (!sources.has(name) && !isPlaceholder) sources.set(name, () => tensor)
     }
+    this.#sources = sources
     this.tensors = new NamedTensors(
       () => sources,
       (name, source) => {
@@ -112,9 +117,48 @@ export class DeepSpeedContent extends SeveralFiles {
     return this.#skipped
   }
 
+  /** A flat vector goes by the names of the weights in it. */
+  override units(): readonly Unit[] {
+    let users: ReadonlyMap<Storage, readonly string[]> | undefined
+    const names = (content: FileContent) => {
+      users ??= this.#users()
+      const found = new Map<number, string[]>()
+      for (const [record, own] of content.tensorsByRecord()) {
+        const used = own.flatMap((name) => {
+          const { storage } = content.tensors.get(name)!
+          return (storage && users!.get(storage)) ?? [name]
+        })
+        found.set(record, [...new Set(used)])
+      }
+      return found
+    }
+    return super.units().map((unit) => ({ ...unit, names }))
+  }
+
   protected override release(): void {
     this.#made.close()
     for (const part of this.parts) part.close()
+  }
+
+  /** The tensors of the checkpoint by the storages their elements lie in, as far as known. */
+  #users(): Map<Storage, string[]> {
+    const users = new Map<Storage, string[]>()
+    for (const [name, source] of this.#sources) {
+      let bases: readonly Tensor[]
+      try {
+        bases = basesOf(source())
+      } catch (error) {
+        if (!isLoss(error)) throw error
+        continue
+      }
+      for (const { storage } of new Set(bases)) {
+        if (storage === undefined) continue
+        const known = users.get(storage)
+        if (known === undefined) users.set(storage, [name])
+        else if (known.at(-1) !== name) known.push(name)
+      }
+    }
+    return users
   }
 
   /** A buffer is given as float32 where it is a float of another width. */
@@ -125,7 +169,8 @@ export class DeepSpeedContent extends SeveralFiles {
     const fill = (target: ArrayBuffer) => new Float32Array(target).set(tensor.toFloat32())
     return () => {
       const { shape } = tensor
-      return this.#made.tensor(this.#made.add({ dtype: 'float32', shape, key: name, fill }), name)
+      const row = this.#made.add({ dtype: 'float32', shape, key: name, fill })
+      return put(this.#made.tensor(row, name), [tensor])
     }
   }
 
@@ -159,8 +204,7 @@ export class DeepSpeedContent extends SeveralFiles {
       try {
         this.tensors.get(name)
       } catch (error) {
-        if (!isCheckpointError(error)) throw error
-        failures.push({ name, code: error.code, message: error.message })
+        failures.push(skip(name, error))
       }
     }
     for (const part of this.parts) {
@@ -168,7 +212,7 @@ export class DeepSpeedContent extends SeveralFiles {
         failures.push(...part.content.skipped)
       } catch (error) {
         // The tensors that need it are listed.
-        if (!isCheckpointError(error)) throw error
+        if (!isLoss(error)) throw error
       }
     }
     return failures

@@ -9,7 +9,7 @@
  * Source: deepspeed/utils/zero_to_fp32.py, _zero2_merge_trainable_params,
  * _zero3_merge_trainable_params (0.19).
  */
-import { isCheckpointError } from '../../errors'
+import { isCheckpointError, isFileError } from '../../errors'
 import type { MadeSession } from '../../made'
 import type { Tensor } from '../../tensor'
 import type { PartFile } from '../part-file'
@@ -143,13 +143,13 @@ export class GroupPartitions extends Partitions {
     return pieces
   }
 
-  /** The length of a group on each rank; nothing for a rank that is not there. */
+  /** The length of a group on each rank; nothing for a rank that is not there or cannot be read. */
   #lengthsOf(group: number): (number | undefined)[] {
     return this.ranks.map((rank) => {
       try {
         return this.states(rank).groups[group]!.size
       } catch (error) {
-        if (isCheckpointError(error, 'MISSING_SHARD')) return undefined
+        if (isCheckpointError(error, 'MISSING_SHARD') || isFileError(error)) return undefined
         throw error
       }
     })

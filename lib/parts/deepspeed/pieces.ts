@@ -10,6 +10,19 @@ export interface Piece {
   count: number
 }
 
+const bases = new WeakMap<Tensor, readonly Tensor[]>()
+
+/** The tensors of files that one is made of; itself where it was not {@link put} together. */
+export function basesOf(tensor: Tensor): readonly Tensor[] {
+  return bases.get(tensor) ?? [tensor]
+}
+
+/** `tensor`, known from here on to be made of others. */
+export function put(tensor: Tensor, parts: readonly Tensor[]): Tensor {
+  bases.set(tensor, parts)
+  return tensor
+}
+
 /**
  * The tensor that `pieces` make up, one after another: a view where there is one piece only, else
  * one that is put together when its elements are first asked for.
@@ -43,7 +56,11 @@ export function assembled(
       end += bytes.length
     }
   }
-  return session.tensor(session.add({ dtype, shape, key: name, fill }), name)
+  const made = session.tensor(session.add({ dtype, shape, key: name, fill }), name)
+  return put(
+    made,
+    pieces.map(({ flat }) => flat),
+  )
 }
 
 /** Bytes of the longest flat tensor that is asked for all its elements when some are wanted. */

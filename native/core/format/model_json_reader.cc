@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/format/storage_record.h"
+
 namespace torchmap {
 namespace {
 
@@ -112,13 +114,7 @@ Result<uint32_t> ModelJsonReader::storage(JsonValue row, std::string_view key, D
       storages_.try_emplace(index, static_cast<uint32_t>(catalog.storages.size()));
   if (!fresh) return entry->second;
   const Record& record = archive.records()[index];
-  if ((record.flags & 1) != 0 || (record.method != 0 && record.method != 8)) {
-    return Status(Code::kUnsupportedCompression, "record '" + std::string(record.name) +
-                                                     "' is encrypted or compressed in a way " +
-                                                     "that is not read")
-        .in(record.name)
-        .about("compression");
-  }
+  TRY(check_method(record));
   Storage storage;
   storage.key = pool_.keep(std::string(key));
   const std::string_view device = text_of(row, "device");

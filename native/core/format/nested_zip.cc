@@ -1,5 +1,6 @@
 #include "core/format/nested_zip.h"
 
+#include "core/format/storage_record.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -40,36 +41,12 @@ Status inside(Status status, const NestedPlace& place) {
 }
 
 Status NestedIds::find(Storage& storage) {
-  const std::string name = "data/" + std::string(storage.key);
-  const uint32_t index = archive_.find(name);
-  if (index == ZipArchive::kNone) {
-    if (storage.bytes == 0) {  // an empty storage needs no record
-      storage.place = StoragePlace::kMemory;
-      return {};
-    }
-    return inside(
-        Status(Code::kBadRecord, "record '" + name + "' is not in the archive but a tensor needs " +
-                                     std::to_string(storage.bytes) + " bytes of it")
-            .in(name),
-        place_);
-  }
-  const Record& row = archive_.records()[index];
-  if (row.size < storage.bytes) {
-    return inside(Status(Code::kTruncated,
-                         "record '" + std::string(row.name) + "' has " + std::to_string(row.size) +
-                             " bytes but its storage needs " + std::to_string(storage.bytes))
-                      .in(row.name),
-                  place_);
-  }
-  if ((row.flags & 1) != 0 || row.method != 0) {
-    return inside(Status(Code::kUnsupportedCompression,
-                         "record '" + std::string(row.name) +
-                             "' of an archive inside the archive is compressed or encrypted")
-                      .in(row.name)
-                      .about("compression"),
-                  place_);
-  }
-  auto offset = archive_.payload_offset(*place_.source, index);
+  auto index = find_record(archive_, "data/" + std::string(storage.key), storage);
+  if (!index.ok()) return inside(std::move(index).status(), place_);
+  if (*index == ZipArchive::kNone) return {};
+  Status readable = check_method(archive_.records()[*index], false);
+  if (!readable.ok()) return inside(std::move(readable), place_);
+  auto offset = archive_.payload_offset(*place_.source, *index);
   if (!offset.ok()) return inside(std::move(offset).status(), place_);
   if (place_.memory != nullptr) {
     storage.place = StoragePlace::kMemory;

@@ -1,5 +1,6 @@
 #include "core/format/package_reader.h"
 
+#include "core/format/storage_record.h"
 #include "core/text.h"
 
 namespace torchmap {
@@ -19,30 +20,9 @@ bool begins_like_pickle(ByteSpan bytes) {
 // Finds `.data/<key>.storage`.
 Status place(const ZipArchive& archive, Storage& storage) {
   const std::string name = ".data/" + std::string(storage.key) + ".storage";
-  const uint32_t index = archive.find(name);
-  if (index == ZipArchive::kNone) {
-    if (storage.bytes == 0) {
-      storage.place = StoragePlace::kMemory;
-      return {};
-    }
-    return Status(Code::kBadRecord, "record '" + name +
-                                        "' is not in the archive but a tensor needs " +
-                                        std::to_string(storage.bytes) + " bytes of it")
-        .in(name);
-  }
-  const Record& row = archive.records()[index];
-  if (row.size < storage.bytes) {
-    return Status(Code::kTruncated, "record '" + std::string(row.name) + "' has " +
-                                        std::to_string(row.size) + " bytes but its storage needs " +
-                                        std::to_string(storage.bytes))
-        .in(row.name);
-  }
-  if ((row.flags & 1) != 0 || (row.method != 0 && row.method != 8)) {
-    return Status(Code::kUnsupportedCompression,
-                  "record '" + std::string(row.name) + "' is encrypted or compressed")
-        .in(row.name)
-        .about("compression");
-  }
+  TRY_ASSIGN(const uint32_t index, find_record(archive, name, storage));
+  if (index == ZipArchive::kNone) return {};
+  TRY(check_method(archive.records()[index]));
   storage.place = StoragePlace::kRecord;
   storage.record = index;
   return {};

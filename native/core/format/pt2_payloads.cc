@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/format/storage_record.h"
+
 namespace torchmap {
 namespace {
 
@@ -159,11 +161,7 @@ Result<uint32_t> Pt2Payloads::tensor(Interpreter& interpreter, const Payload& pa
                                                 "not read")
         .about("custom objects");
   }
-  if ((row.flags & 1) != 0 || (row.method != 0 && row.method != 8)) {
-    return Status(Code::kUnsupportedCompression,
-                  "record '" + std::string(row.name) + "' is encrypted or compressed")
-        .about("compression");
-  }
+  TRY(check_method(row));
   TRY_ASSIGN(const bool is_parameter, boolean(meta, "is_param"));
   const auto described = meta.get("tensor_meta");
   if (!described || !described->is_object()) return bad("it has no 'tensor_meta'");

@@ -7,6 +7,7 @@
 #include "core/format/model_json_reader.h"
 #include "core/format/package_reader.h"
 #include "core/format/pt2_reader.h"
+#include "core/format/storage_record.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -75,25 +76,11 @@ Status ZipReader::place(Checkpoint& checkpoint, std::string_view folder, Storage
         .in(path());
   }
   const Record& row = archive.records()[index];
-  if (row.size < storage.bytes) {
-    return Status(Code::kTruncated, "record '" + std::string(row.name) + "' has " +
-                                        std::to_string(row.size) + " bytes but its storage needs " +
-                                        std::to_string(storage.bytes))
-        .in(row.name);
-  }
+  TRY(check_size(row, storage));
   TRY(check_whole(checkpoint, index));
   storage.place = StoragePlace::kRecord;
   storage.record = index;
-  if ((row.flags & 1) != 0 || (row.method != 0 && row.method != 8)) {
-    return Status(
-               Code::kUnsupportedCompression,
-               "record '" + std::string(row.name) + "' is " +
-                   ((row.flags & 1) != 0 ? "encrypted"
-                                         : "compressed with method " + std::to_string(row.method)))
-        .in(row.name)
-        .about("compression");
-  }
-  return {};
+  return check_method(row);
 }
 
 Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
