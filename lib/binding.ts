@@ -52,35 +52,36 @@ export interface SharedFile {
   readonly __file: never
 }
 
-/** Columns of a row of {@link Opened.tensors}. */
-export const TensorColumn = {
-  dtype: 0,
-  layout: 1,
-  flags: 2,
-  storage: 3,
-  offset: 4,
-  ndim: 5,
+/** Words of a row of {@link Opened.tensors}; two of them, the low one first, where it says so. */
+export const TensorWord = {
+  /** dtype, layout << 8, flags << 16. */
+  kind: 0,
+  /** 2^32-1 for none, as in {@link extra}. */
+  storage: 1,
+  /** Two words; elements. */
+  offset: 2,
+  /** Two words; elements. */
+  numel: 4,
+  /** Where in {@link Opened.dims} the sizes start; the strides follow. */
   dims: 6,
-  parts: 7,
-  partCount: 8,
-  quantizer: 9,
-  device: 10,
-  numel: 11,
-  count: 12,
+  ndim: 7,
+  device: 8,
+  /** Row of {@link Opened.extras}, which few tensors have. */
+  extra: 9,
+  count: 10,
 } as const
+
+/** Words of a row of {@link Opened.extras}. */
+export const ExtraWord = { parts: 0, partCount: 1, quantizer: 2, count: 3 } as const
 
 /** Columns of a row of {@link Opened.storages}. */
 export const StorageColumn = {
-  dtype: 0,
-  device: 1,
-  /** One of {@link StoragePlace}. */
-  place: 2,
-  /** Bytes per unit whose order must be reversed; 1 is none. */
-  swap: 3,
-  bytes: 4,
+  /** dtype + 2^8 place + 2^10 swap + 2^16 device. */
+  kind: 0,
+  bytes: 1,
   /** Deflated records: bytes stored; 0 where the bytes are not deflated. */
-  deflated: 5,
-  count: 6,
+  deflated: 2,
+  count: 3,
 } as const
 
 export const StoragePlace = { nowhere: 0, record: 1, file: 2, memory: 3 } as const
@@ -164,9 +165,11 @@ export interface Opened {
   named: Uint32Array
   /** Whether it is known that no two names are the same. */
   distinct: boolean
-  /** Rows of {@link TensorColumn}; `storage`, `quantizer` are 2^32-1 for none. */
-  tensors: Float64Array
-  /** Sizes and strides (elements); a row's `dims` is where its sizes start, its strides follow. */
+  /** Rows of {@link TensorWord}. */
+  tensors: Uint32Array
+  /** Rows of {@link ExtraWord}. */
+  extras: Uint32Array
+  /** Sizes and strides (elements). */
   dims: Float64Array
   /** Pairs: role (index into {@link PART_ROLES}), tensor row. */
   parts: Uint32Array
@@ -186,7 +189,7 @@ export interface Opened {
 /** The tables that rows are added to while values are made. */
 export type NativeTables = Pick<
   Opened,
-  'tensors' | 'dims' | 'parts' | 'quantizers' | 'storages' | 'keys' | 'devices'
+  'tensors' | 'extras' | 'dims' | 'parts' | 'quantizers' | 'storages' | 'keys' | 'devices'
 >
 
 /** What the tape's words mean: see `tape.ts` and native/core/torch/tape.h. */

@@ -2,13 +2,14 @@
  * The packed tables of a checkpoint: one row per tensor and storage, no object until somebody asks.
  */
 import {
+  ExtraWord,
   type NativeQuantizer,
   type NativeTables,
   PART_ROLES,
   type PackedStrings,
   StorageColumn,
-  TensorColumn,
   TensorFlag,
+  TensorWord,
 } from './binding'
 import { DTYPES, type DTypeInfo } from './dtype'
 
@@ -75,10 +76,15 @@ function isSame(known: readonly number[], dims: Float64Array, start: number, end
   return true
 }
 
+function setLong(words: Uint32Array, word: number, value: number): void {
+  words[word] = value % 2 ** 32
+  words[word + 1] = Math.floor(value / 2 ** 32)
+}
+
 export class Catalog {
   readonly #dimsCache = new DimsCache()
   #tables: NativeTables
-  readonly #added: { cells: number[]; dims: Float64Array }[] = []
+  readonly #added: { words: Uint32Array; dims: Float64Array }[] = []
 
   constructor(tables: NativeTables) {
     this.#tables = tables
@@ -89,46 +95,66 @@ export class Catalog {
     this.#tables = tables
   }
 
-  tensor(row: number, column: keyof typeof TensorColumn): number {
-    return this.#cell(row, TensorColumn[column])
+  /** Index into {@link LAYOUTS}. */
+  layout(row: number): number {
+    return (this.#word(row, TensorWord.kind) >>> 8) & 0xff
+  }
+
+  /** Of {@link TensorFlag}. */
+  flags(row: number): number {
+    return this.#word(row, TensorWord.kind) >>> 16
+  }
+
+  /** Elements from the start of the storage to the first one. */
+  offset(row: number): number {
+    return this.#long(row, TensorWord.offset)
+  }
+
+  /** Elements. */
+  numel(row: number): number {
+    return this.#long(row, TensorWord.numel)
+  }
+
+  ndim(row: number): number {
+    return this.#word(row, TensorWord.ndim)
   }
 
   /**
    * Adds a row that is a view of another one; the caller has checked that it lies in the storage.
    */
   addView(row: number, view: View): number {
-    return this.add({
-      ...view,
-      dtype: this.tensor(row, 'dtype'),
-      storage: this.tensor(row, 'storage'),
-      device: this.tensor(row, 'device'),
-      flags: 0,
-    })
+    return this.addLike(row, view, 0)
   }
 
-  /** Of {@link TensorFlag}. */
-  flags(row: number): number {
-    return this.#cell(row, TensorColumn.flags)
+  /** The same, with these of {@link TensorFlag}. */
+  addLike(row: number, view: View, flags: number): number {
+    return this.add({
+      ...view,
+      dtype: this.#word(row, TensorWord.kind) & 0xff,
+      storage: this.#word(row, TensorWord.storage),
+      device: this.#word(row, TensorWord.device),
+      flags,
+    })
   }
 
   /** Adds a strided row; `storage` and `device` are numbers, `flags` those that are no geometry. */
   add({ dtype, storage, device, flags, offset, sizes, strides }: AddedRow): number {
-    const cells: number[] = Array.from({ length: TensorColumn.count }, () => 0)
-    cells[TensorColumn.dtype] = dtype
-    cells[TensorColumn.storage] = storage
-    cells[TensorColumn.device] = device
+    const words = new Uint32Array(TensorWord.count)
+    const all = flags | (isContiguous(sizes, strides) ? TensorFlag.contiguous : 0)
     const numel = sizes.reduce((a, b) => a * b, 1)
-    cells[TensorColumn.flags] = flags | (isContiguous(sizes, strides) ? TensorFlag.contiguous : 0)
-    cells[TensorColumn.offset] = offset
-    cells[TensorColumn.ndim] = sizes.length
-    cells[TensorColumn.quantizer] = NO_INDEX
-    cells[TensorColumn.numel] = numel
-    this.#added.push({ cells, dims: Float64Array.of(...sizes, ...strides) })
+    words[TensorWord.kind] = dtype | (all << 16)
+    words[TensorWord.storage] = storage
+    setLong(words, TensorWord.offset, offset)
+    setLong(words, TensorWord.numel, numel)
+    words[TensorWord.ndim] = sizes.length
+    words[TensorWord.device] = device
+    words[TensorWord.extra] = NO_INDEX
+    this.#added.push({ words, dims: Float64Array.of(...sizes, ...strides) })
     return FIRST_ADDED + this.#added.length - 1
   }
 
   dtype(row: number): DTypeInfo {
-    return DTYPES[this.#cell(row, TensorColumn.dtype)]!
+    return DTYPES[this.#word(row, TensorWord.kind) & 0xff]!
   }
 
   /** Sizes in elements. */
@@ -138,31 +164,40 @@ export class Catalog {
 
   /** Strides in elements. */
   strides(row: number): Float64Array {
-    return this.#dims(row, this.tensor(row, 'ndim'))
+    return this.#dims(row, this.ndim(row))
   }
 
   /** Sizes, frozen. */
   shape(row: number): readonly number[] {
-    const start = this.#cell(row, TensorColumn.dims)
-    const ndim = this.#cell(row, TensorColumn.ndim)
-    return this.#dimsCache.at(this.#dimsOf(row), start, start + ndim)
+    const start = this.#word(row, TensorWord.dims)
+    return this.#dimsCache.at(this.#dimsOf(row), start, start + this.ndim(row))
   }
 
   /** Strides, frozen. */
   stride(row: number): readonly number[] {
-    const ndim = this.#cell(row, TensorColumn.ndim)
-    const start = this.#cell(row, TensorColumn.dims) + ndim
+    const ndim = this.ndim(row)
+    const start = this.#word(row, TensorWord.dims) + ndim
     return this.#dimsCache.at(this.#dimsOf(row), start, start + ndim)
   }
 
   #dims(row: number, from: number): Float64Array {
-    const start = this.tensor(row, 'dims') + from
-    return this.#dimsOf(row).subarray(start, start + this.tensor(row, 'ndim'))
+    const start = this.#word(row, TensorWord.dims) + from
+    return this.#dimsOf(row).subarray(start, start + this.ndim(row))
   }
 
-  #cell(row: number, column: number): number {
-    if (row >= FIRST_ADDED) return this.#added[row - FIRST_ADDED]!.cells[column]!
-    return this.#tables.tensors[row * TensorColumn.count + column]!
+  #word(row: number, word: number): number {
+    if (row >= FIRST_ADDED) return this.#added[row - FIRST_ADDED]!.words[word]!
+    return this.#tables.tensors[row * TensorWord.count + word]!
+  }
+
+  #long(row: number, word: number): number {
+    return this.#word(row, word) + 2 ** 32 * this.#word(row, word + 1)
+  }
+
+  /** Nothing for most tensors. */
+  #extra(row: number, word: number): number | undefined {
+    const extra = this.#word(row, TensorWord.extra)
+    return extra === NO_INDEX ? undefined : this.#tables.extras[extra * ExtraWord.count + word]
   }
 
   /** Where the sizes and strides of a row stand among others. */
@@ -171,12 +206,12 @@ export class Catalog {
   }
 
   device(row: number): string {
-    return this.#tables.devices[this.tensor(row, 'device')]!
+    return this.#tables.devices[this.#word(row, TensorWord.device)]!
   }
 
   /** Number of the storage, or nothing. */
   storageOf(row: number): number | undefined {
-    const storage = this.tensor(row, 'storage')
+    const storage = this.#word(row, TensorWord.storage)
     return storage === NO_INDEX ? undefined : storage
   }
 
@@ -193,14 +228,15 @@ export class Catalog {
   }
 
   quantizer(row: number): NativeQuantizer | undefined {
-    return this.#tables.quantizers[this.tensor(row, 'quantizer')]
+    return this.#tables.quantizers[this.#extra(row, ExtraWord.quantizer) ?? NO_INDEX]
   }
 
   /** The rows that a tensor of several parts is made of. */
   parts(row: number): readonly [PartRole, number][] {
-    if (this.tensor(row, 'partCount') === 0) return NO_PARTS
-    const first = this.tensor(row, 'parts')
-    return Array.from({ length: this.tensor(row, 'partCount') }, (_, i) => {
+    const length = this.#extra(row, ExtraWord.partCount) ?? 0
+    if (length === 0) return NO_PARTS
+    const first = this.#extra(row, ExtraWord.parts)!
+    return Array.from({ length }, (_, i) => {
       const at = (first + i) * 2
       return [PART_ROLES[this.#tables.parts[at]!]!, this.#tables.parts[at + 1]!]
     })
@@ -210,16 +246,36 @@ export class Catalog {
     return this.parts(row).find(([name]) => name === role)?.[1]
   }
 
-  storage(index: number, column: keyof typeof StorageColumn): number {
-    return this.#tables.storages[index * StorageColumn.count + StorageColumn[column]]!
+  /** Bytes. */
+  storageBytes(index: number): number {
+    return this.#tables.storages[index * StorageColumn.count + StorageColumn.bytes]!
+  }
+
+  /** Bytes stored of a deflated record; 0 where the bytes are not deflated. */
+  deflatedBytes(index: number): number {
+    return this.#tables.storages[index * StorageColumn.count + StorageColumn.deflated]!
+  }
+
+  /** One of {@link StoragePlace}. */
+  storagePlace(index: number): number {
+    return (this.#storageKind(index) >>> 8) & 3
+  }
+
+  /** Bytes per unit whose order must be reversed; 1 is none. */
+  storageSwap(index: number): number {
+    return (this.#storageKind(index) >>> 10) & 63
   }
 
   storageDType(index: number): DTypeInfo {
-    return DTYPES[this.storage(index, 'dtype')]!
+    return DTYPES[this.#storageKind(index) & 0xff]!
   }
 
   storageDevice(index: number): string {
-    return this.#tables.devices[this.storage(index, 'device')]!
+    return this.#tables.devices[Math.floor(this.#storageKind(index) / 2 ** 16)]!
+  }
+
+  #storageKind(index: number): number {
+    return this.#tables.storages[index * StorageColumn.count + StorageColumn.kind]!
   }
 
   storageKey(index: number): string {

@@ -139,7 +139,7 @@ export class FileContent implements Content {
         const record = records[storage]!
         if (this.hasRecords) {
           if (record !== NO_RECORD) places.add(record)
-        } else if (catalog.storage(storage, 'place') === StoragePlace.file) places.add(storage)
+        } else if (catalog.storagePlace(storage) === StoragePlace.file) places.add(storage)
       }
       for (const place of places) {
         const names = found.get(place)

@@ -35,7 +35,8 @@ const BY_NAME = new Map(DTYPES.map((dtype) => [dtype.name, dtype]))
 /** A session of made tensors; {@link close} gives their elements up. */
 export class MadeSession extends Session {
   readonly catalog = new Catalog({
-    tensors: new Float64Array(0),
+    tensors: new Uint32Array(0),
+    extras: new Uint32Array(0),
     dims: new Float64Array(0),
     parts: new Uint32Array(0),
     quantizers: [],

@@ -106,7 +106,7 @@ export class FileStorages implements Storages {
       const { catalog } = this.#session
       object = new Storage(
         catalog.storageKey(index),
-        catalog.storage(index, 'bytes'),
+        catalog.storageBytes(index),
         catalog.storageDevice(index),
         catalog.storageDType(index).name,
       )
@@ -121,19 +121,19 @@ export class FileStorages implements Storages {
    */
   isLong(index: number): boolean {
     const { catalog } = this.#session
-    const isCopied = !this.isPlain(index) && catalog.storage(index, 'deflated') === 0
-    return catalog.storage(index, 'bytes') > (isCopied ? LONGEST_COPY : LONGEST_BUFFER)
+    const isCopied = !this.isPlain(index) && catalog.deflatedBytes(index) === 0
+    return catalog.storageBytes(index) > (isCopied ? LONGEST_COPY : LONGEST_BUFFER)
   }
 
   /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
   isPlain(index: number): boolean {
     const { catalog, isMapped, source } = this.#session
-    const place = catalog.storage(index, 'place')
+    const place = catalog.storagePlace(index)
     return (
       (isMapped || source !== undefined) &&
       (place === StoragePlace.record || place === StoragePlace.file) &&
-      catalog.storage(index, 'deflated') === 0 &&
-      catalog.storage(index, 'swap') <= 1
+      catalog.deflatedBytes(index) === 0 &&
+      catalog.storageSwap(index) <= 1
     )
   }
 
@@ -149,7 +149,7 @@ export class FileStorages implements Storages {
     if (this.isLong(index)) return this.#rangeOfLong(index, start, end, unit)
     let whole = this.#spans.get(index)
     if (whole === undefined || whole.byteOffset % unit !== 0) {
-      whole = this.#make(index, 0, this.#session.catalog.storage(index, 'bytes'), unit)
+      whole = this.#make(index, 0, this.#session.catalog.storageBytes(index), unit)
       this.#spans.set(index, whole)
     }
     const { buffer, byteOffset, zeroCopy } = whole
@@ -166,21 +166,21 @@ export class FileStorages implements Storages {
     this.#session.checkOpen()
     checkBufferLength(end - start, this.#session.path)
     const { catalog, source, handle, path } = this.#session
-    const place = catalog.storage(index, 'place')
+    const place = catalog.storagePlace(index)
     if (place === StoragePlace.nowhere) {
       const message = 'a meta tensor has a shape but no bytes'
       throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')
     }
-    const swap = catalog.storage(index, 'swap')
+    const swap = catalog.storageSwap(index)
     if (start % swap !== 0 || end % swap !== 0) {
       // Whole units only: their bytes change places.
       const from = start - (start % swap)
-      const to = Math.min(Math.ceil(end / swap) * swap, catalog.storage(index, 'bytes'))
+      const to = Math.min(Math.ceil(end / swap) * swap, catalog.storageBytes(index))
       if (from !== start || to !== end) {
         return this.copy(index, from, to).slice(start - from, end - from)
       }
     }
-    const deflated = catalog.storage(index, 'deflated')
+    const deflated = catalog.deflatedBytes(index)
     let buffer: ArrayBuffer
     if (deflated > 0) {
       buffer = this.#inflated(index, deflated)
@@ -268,7 +268,7 @@ export class FileStorages implements Storages {
       const from = this.#offsetInSource(index, deflated)
       stored = source.subarray(from, from + deflated)
     }
-    return inflate(stored, catalog.storage(index, 'bytes'), {
+    return inflate(stored, catalog.storageBytes(index), {
       // Old versions of torch write records that are longer than their storage.
       exactly: false,
       limit: limits.inflatedBytes,

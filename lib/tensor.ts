@@ -121,18 +121,18 @@ export class Tensor {
 
   /** Elements from the start of the storage to the first one. */
   get storageOffset(): number {
-    return this.#session.catalog.tensor(this.#row, 'offset')
+    return this.#session.catalog.offset(this.#row)
   }
 
   /** Elements: the product of {@link shape}; of a nested tensor those of all rows. */
   get size(): number {
-    return this.#session.catalog.tensor(this.#row, 'numel')
+    return this.#session.catalog.numel(this.#row)
   }
 
   /** Bytes of the elements, dense; for a sparse or sharded tensor what its parts have here. */
   get byteLength(): number {
     const { catalog } = this.#session
-    const bytesOf = (row: number) => denseBytes(catalog.dtype(row), catalog.tensor(row, 'numel'))
+    const bytesOf = (row: number) => denseBytes(catalog.dtype(row), catalog.numel(row))
     const isOfParts = this.layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)
     const parts = catalog.parts(this.#row)
     if (!isOfParts || parts.length === 0) return bytesOf(this.#row)
@@ -140,7 +140,7 @@ export class Tensor {
   }
 
   get layout(): Layout {
-    return LAYOUTS[this.#session.catalog.tensor(this.#row, 'layout')]!
+    return LAYOUTS[this.#session.catalog.layout(this.#row)]!
   }
 
   get requiresGrad(): boolean {
@@ -487,8 +487,6 @@ export function renamed(tensor: Tensor, name: string): Tensor {
 export function viewOf(tensor: Tensor, name: string, view: View): Tensor {
   const { session, row } = rowOf(tensor)
   const { catalog } = session
-  const flags = catalog.tensor(row, 'flags') & (TensorFlag.conjugate | TensorFlag.negative)
-  const [dtype, storage] = [catalog.tensor(row, 'dtype'), catalog.tensor(row, 'storage')]
-  const device = catalog.tensor(row, 'device')
-  return tensorOf(session, catalog.add({ ...view, dtype, storage, device, flags }), name)
+  const flags = catalog.flags(row) & (TensorFlag.conjugate | TensorFlag.negative)
+  return tensorOf(session, catalog.addLike(row, view, flags), name)
 }

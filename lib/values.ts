@@ -21,7 +21,7 @@ export function elementsRow(session: Session, row: number, name: string): number
   const refuse = (message: string, feature: string) =>
     new UnsupportedError('UNSUPPORTED_LAYOUT', `tensor '${name}' ${message}`, { path }, feature)
   for (;;) {
-    const flags = catalog.tensor(row, 'flags')
+    const flags = catalog.flags(row)
     if ((flags & TensorFlag.wrapper) !== 0) {
       const local = catalog.part(row, 'local')
       if (local === undefined) {
@@ -37,7 +37,7 @@ export function elementsRow(session: Session, row: number, name: string): number
       row = local
       continue
     }
-    const layout = LAYOUTS[catalog.tensor(row, 'layout')]!
+    const layout = LAYOUTS[catalog.layout(row)]!
     if (layout.startsWith('sparse')) {
       const roles = catalog.parts(row).map(([role]) => role)
       throw refuse(`is ${layout}: read its parts (${roles.join(', ')}) or call toDense()`, layout)
@@ -54,7 +54,7 @@ export function elementsRow(session: Session, row: number, name: string): number
 
 /** Whether the elements lie row-major in the storage, with the values they stand for. */
 function isDirect(session: Session, row: number): boolean {
-  const flags = session.catalog.tensor(row, 'flags')
+  const flags = session.catalog.flags(row)
   return (
     (flags & TensorFlag.contiguous) !== 0 &&
     (flags & (TensorFlag.conjugate | TensorFlag.negative)) === 0
@@ -63,7 +63,7 @@ function isDirect(session: Session, row: number): boolean {
 
 /** Bytes from the start of the storage to the first element. */
 function firstByte(session: Session, row: number, name: string): number {
-  const bits = session.catalog.tensor(row, 'offset') * session.catalog.dtype(row).bits
+  const bits = session.catalog.offset(row) * session.catalog.dtype(row).bits
   if (bits % 8 === 0) return bits / 8
   const message = `tensor '${name}' begins in the middle of a byte`
   throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path: session.path }, 'packed views')
@@ -73,11 +73,11 @@ function firstByte(session: Session, row: number, name: string): number {
 export function isView(session: Session, row: number): boolean {
   const { catalog, storages } = session
   const storage = catalog.storageOf(row)
-  if (storage === undefined || catalog.tensor(row, 'numel') === 0) return false
+  if (storage === undefined || catalog.numel(row) === 0) return false
   if (!isDirect(session, row) || !storages.isPlain(storage)) return false
   const dtype = catalog.dtype(row)
   const start = firstByte(session, row, '')
-  const end = start + denseBytes(dtype, catalog.tensor(row, 'numel'))
+  const end = start + denseBytes(dtype, catalog.numel(row))
   return storages.span(storage, start, end, dtype.array.BYTES_PER_ELEMENT).zeroCopy
 }
 
@@ -87,7 +87,7 @@ export function elements(session: Session, row: number, name: string): TensorDat
   if (known !== undefined) return known
   const { array } = session.catalog.dtype(row)
   let data: TensorData
-  if (session.catalog.tensor(row, 'numel') === 0) {
+  if (session.catalog.numel(row) === 0) {
     data = new array(new ArrayBuffer(0))
   } else if (isDirect(session, row)) {
     data = view(session, row, name)
@@ -102,7 +102,7 @@ function view(session: Session, row: number, name: string): TensorData {
   const { catalog, storages } = session
   const dtype = catalog.dtype(row)
   const start = firstByte(session, row, name)
-  const bytes = denseBytes(dtype, catalog.tensor(row, 'numel'))
+  const bytes = denseBytes(dtype, catalog.numel(row))
   const unit = dtype.array.BYTES_PER_ELEMENT
   const span = storages.span(catalog.storageOf(row)!, start, start + bytes, unit)
   return new dtype.array(span.buffer, span.byteOffset, bytes / unit)
@@ -119,17 +119,17 @@ function gather(session: Session, row: number, name: string): ArrayBuffer {
     const message = `tensor '${name}' is a strided view of packed ${dtype.name} elements`
     throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'packed views')
   }
-  const bytes = catalog.tensor(row, 'numel') * dtype.bytes
+  const bytes = catalog.numel(row) * dtype.bytes
   session.checkCopy(bytes)
   checkLength(session, bytes)
   const sizes = catalog.sizes(row)
   const strides = catalog.strides(row)
   const extent = sizes.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 1)
-  const start = catalog.tensor(row, 'offset') * dtype.bytes
+  const start = catalog.offset(row) * dtype.bytes
   const end = start + extent * dtype.bytes
   const span = storages.span(catalog.storageOf(row)!, start, end, dtype.array.BYTES_PER_ELEMENT)
   const target = new ArrayBuffer(bytes)
-  const flags = catalog.tensor(row, 'flags') & (TensorFlag.conjugate | TensorFlag.negative)
+  const flags = catalog.flags(row) & (TensorFlag.conjugate | TensorFlag.negative)
   binding.gather(memory(span.buffer), span.byteOffset, dtype.index, sizes, strides, flags, target)
   return target
 }
@@ -211,7 +211,7 @@ export function dequantized(
   { scales, zeroPoints, axis }: Scaling,
 ): Float32Array {
   const { catalog } = session
-  const count = catalog.tensor(row, 'numel')
+  const count = catalog.numel(row)
   const data = elements(session, row, name)
   const target = float32Target(session, count)
   if (count > 0) {

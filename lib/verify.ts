@@ -338,7 +338,7 @@ class Check {
     let count = 0
     for (const [storage, tensors] of this.#names) {
       const record = catalog.storageKey(storage)
-      const bytes = catalog.storage(storage, 'bytes')
+      const bytes = catalog.storageBytes(storage)
       yield Object.freeze({ record, verdict: 'none', ...place, bytes, tensors } as const)
       ++count
     }

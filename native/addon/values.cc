@@ -25,42 +25,51 @@ Napi::Value string(Napi::Env env, std::string_view text) {
 
 double number(uint32_t index) { return static_cast<double>(index); }
 
-Napi::Float64Array tensor_rows(Napi::Env env, const Catalog& catalog) {
-  constexpr size_t kColumns = 12;
-  Napi::Float64Array rows = Napi::Float64Array::New(env, catalog.tensors.size() * kColumns);
-  double* at = rows.Data();
-  for (size_t i = 0; i < catalog.tensors.size(); ++i, at += kColumns) {
+// Rows of TensorWord and ExtraWord in lib/binding.ts.
+void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
+  const Napi::Env env = target.Env();
+  constexpr size_t kWords = 10, kExtraWords = 3;
+  Napi::Uint32Array rows = Napi::Uint32Array::New(env, catalog.tensors.size() * kWords);
+  Buffer<uint32_t> extras;
+  uint32_t* at = rows.Data();
+  for (size_t i = 0; i < catalog.tensors.size(); ++i, at += kWords) {
     const Tensor& row = catalog.tensors[i];
-    at[0] = static_cast<double>(row.dtype);
-    at[1] = static_cast<double>(row.layout);
-    at[2] = row.flags;
-    at[3] = number(row.storage);
-    at[4] = static_cast<double>(row.offset);
-    at[5] = number(row.ndim);
-    at[6] = number(row.dims);
-    at[7] = number(row.parts);
-    at[8] = number(row.part_count);
-    at[9] = number(row.quantizer);
-    at[10] = number(row.device);
-    at[11] = static_cast<double>(row.numel);
+    const auto offset = static_cast<uint64_t>(row.offset);
+    at[0] = static_cast<uint32_t>(row.dtype) | static_cast<uint32_t>(row.layout) << 8 |
+            static_cast<uint32_t>(row.flags) << 16;
+    at[1] = row.storage;
+    at[2] = static_cast<uint32_t>(offset);
+    at[3] = static_cast<uint32_t>(offset >> 32);
+    at[4] = static_cast<uint32_t>(row.numel);
+    at[5] = static_cast<uint32_t>(row.numel >> 32);
+    at[6] = row.dims;
+    at[7] = row.ndim;
+    at[8] = row.device;
+    at[9] = kNoIndex;
+    if (row.part_count == 0 && row.quantizer == kNoIndex) continue;
+    at[9] = static_cast<uint32_t>(extras.size() / kExtraWords);
+    const uint32_t extra[kExtraWords] = {row.parts, row.part_count, row.quantizer};
+    extras.append(extra, kExtraWords);
   }
-  return rows;
+  target["tensors"] = rows;
+  target["extras"] = words(env, extras.data(), extras.size());
 }
 
+// Rows of StorageColumn in lib/binding.ts.
 Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
-  constexpr size_t kColumns = 6;
+  constexpr size_t kColumns = 3;
   const std::vector<Storage>& storages = checkpoint.catalog().storages;
   Napi::Float64Array rows = Napi::Float64Array::New(env, storages.size() * kColumns);
   double* at = rows.Data();
   for (const Storage& row : storages) {
-    at[0] = static_cast<double>(row.dtype);
-    at[1] = number(row.device);
-    at[2] = static_cast<double>(row.place);
-    at[3] = row.swap == 0 ? 1 : row.swap;
-    at[4] = static_cast<double>(row.bytes);
+    const uint32_t swap = row.swap == 0 ? 1 : row.swap;
+    at[0] = static_cast<double>(
+        static_cast<uint64_t>(row.dtype) | static_cast<uint64_t>(row.place) << 8 |
+        static_cast<uint64_t>(swap) << 10 | static_cast<uint64_t>(row.device) << 16);
+    at[1] = static_cast<double>(row.bytes);
     const bool deflated = row.place == StoragePlace::kRecord &&
                           checkpoint.archive()->records()[row.record].method == 8;
-    at[5] =
+    at[2] =
         deflated ? static_cast<double>(checkpoint.archive()->records()[row.record].stored_size) : 0;
     at += kColumns;
   }
@@ -158,7 +167,7 @@ Napi::Object packed_strings(Napi::Env env, const std::u16string& text,
 void set_tables(Napi::Object target, Checkpoint& checkpoint) {
   const Napi::Env env = target.Env();
   const Catalog& catalog = checkpoint.catalog();
-  target["tensors"] = tensor_rows(env, catalog);
+  set_tensor_rows(target, catalog);
   Napi::Float64Array dims = Napi::Float64Array::New(env, catalog.dims.size());
   for (size_t i = 0; i < catalog.dims.size(); ++i)
     dims.Data()[i] = static_cast<double>(catalog.dims[i]);
