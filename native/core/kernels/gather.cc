@@ -170,6 +170,22 @@ void gather_tiles(const std::byte* source, uint32_t itemsize, Dims dims, size_t 
   });
 }
 
+// Compilers make one instruction of the inner loop, and vectors of the outer one.
+template <typename T>
+void swap_units(std::span<std::byte> bytes) {
+  const uint64_t count = bytes.size() / sizeof(T);
+  in_parallel(count, kPiece / sizeof(T), [&](uint64_t begin, uint64_t end) {
+    for (uint64_t i = begin; i < end; ++i) {
+      std::byte* at = bytes.data() + i * sizeof(T);
+      T value, swapped = 0;
+      std::memcpy(&value, at, sizeof(T));
+      for (size_t byte = 0; byte < sizeof(T); ++byte)
+        swapped = static_cast<T>(swapped << 8 | (value >> (8 * byte) & 0xFF));
+      std::memcpy(at, &swapped, sizeof(T));
+    }
+  });
+}
+
 }  // namespace
 
 void gather(const std::byte* source, uint32_t itemsize, std::span<const int64_t> sizes,
@@ -201,9 +217,16 @@ void gather(const std::byte* source, uint32_t itemsize, std::span<const int64_t>
 }
 
 void swap_bytes(std::span<std::byte> bytes, uint32_t unit) {
-  if (unit < 2) return;
-  for (size_t at = 0; unit <= bytes.size() - at; at += unit)
-    std::reverse(bytes.data() + at, bytes.data() + at + unit);
+  switch (unit) {
+    case 2:
+      return swap_units<uint16_t>(bytes);
+    case 4:
+      return swap_units<uint32_t>(bytes);
+    case 8:
+      return swap_units<uint64_t>(bytes);
+    default:
+      return;
+  }
 }
 
 }  // namespace torchmap
