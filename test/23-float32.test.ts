@@ -108,12 +108,10 @@ describe('toFloat32()', () => {
   })
 
   test.each([
-    ['bfloat16', Uint16Array],
     ['float16', Uint16Array],
     ['float8_e4m3fn', Uint8Array],
-    ['float8_e5m2', Uint8Array],
   ])('of as many %s as several threads share', (dtype, Class) => {
-    const patterns = new Class(1_600_003).map((_: number, i: number) => i * 7)
+    const patterns = new Class(1_100_003).map((_: number, i: number) => i * 7)
     const table = Float32Array.from({ length: 256 ** Class.BYTES_PER_ELEMENT }, (_, pattern) =>
       decode(pattern, FORMS[dtype]!),
     )

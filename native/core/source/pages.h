@@ -29,9 +29,10 @@ class Pages {
   bool empty() const { return bytes_.empty(); }
 
  private:
-  const FileHandle* file_ = nullptr;
+  // Unused on systems without.
+  [[maybe_unused]] const FileHandle* file_ = nullptr;
   ByteSpan bytes_;
-  ByteSpan mapping_;  // with what lies before and behind in the outermost pages
+  [[maybe_unused]] ByteSpan mapping_;  // with what lies before and behind in the outermost pages
 };
 
 }  // namespace torchmap
