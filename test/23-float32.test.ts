@@ -107,6 +107,19 @@ describe('toFloat32()', () => {
     }
   })
 
+  test.each([
+    ['float16', Uint16Array],
+    ['float8_e4m3fn', Uint8Array],
+  ])('of as many %s as several threads share', (dtype, Class) => {
+    const patterns = new Class(1_100_003).map((_: number, i: number) => i * 7)
+    const table = Float32Array.from({ length: 256 ** Class.BYTES_PER_ELEMENT }, (_, pattern) =>
+      decode(pattern, FORMS[dtype]!),
+    )
+    const wanted = new Float32Array(patterns.length)
+    for (let i = 0; i < wanted.length; ++i) wanted[i] = table[patterns[i]!]!
+    expect(differences(over(patterns, dtype).toFloat32(), wanted)).toEqual([])
+  })
+
   test('of views in another order', () => {
     const { tensors } = golden('strides.pt')
     for (const tensor of tensors.values()) {

@@ -3,7 +3,10 @@
 #include "addon/entries.h"
 #include "addon/values.h"
 #include "core/kernels/convert.h"
+#include "core/kernels/dequantize.h"
+#include "core/kernels/fresh_pages.h"
 #include "core/kernels/gather.h"
+#include "core/kernels/negate.h"
 #include "core/kernels/place.h"
 #include "core/torch/catalog.h"
 #include "core/torch/geometry.h"
@@ -46,6 +49,7 @@ Napi::Value place(const Napi::CallbackInfo& info) {
   if (target.size() != target_bytes)
     throw Napi::RangeError::New(env, "the target has another size");
   const std::byte* block = range_of(info[0], integer_of(info[1]), block_bytes);
+  expect_writes(target);
   torchmap::place(block, itemsize, sizes, offsets, shape, target.data());
   return env.Undefined();
 }

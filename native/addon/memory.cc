@@ -2,6 +2,7 @@
 #include "addon/entries.h"
 #include "addon/handle.h"
 #include "addon/values.h"
+#include "core/kernels/fresh_pages.h"
 
 namespace torchmap::addon {
 namespace {
@@ -81,6 +82,7 @@ Napi::Value window(const Napi::CallbackInfo& info) {
       wrap_pages(env, session.checkpoint->source_handle(), found->begin, length, buffer);
   if (!zero_copy) {
     Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, length);
+    expect_writes({static_cast<std::byte*>(copy.Data()), length});
     std::memcpy(copy.Data(), pages.data() + found->begin, length);
     buffer = copy;
   }
@@ -104,6 +106,7 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   auto offset = checkpoint.storage_offset(storage);
   if (!offset.ok()) return failure(env, offset.status());
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, end - start);
+  expect_writes({static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()});
   if (row.place == StoragePlace::kMemory) {
     if (end != start) std::memcpy(buffer.Data(), row.memory + start, end - start);
   } else {

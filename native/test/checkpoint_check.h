@@ -6,6 +6,7 @@
 
 #include "core/kernels/convert.h"
 #include "core/kernels/gather.h"
+#include "core/kernels/negate.h"
 #include "core/torch/state_dict.h"
 #include "core/windows.h"
 #include "tape_check.h"

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "check.h"
+#include "core/kernels/dequantize.h"
+#include "core/kernels/negate.h"
 
 using namespace torchmap;
 using namespace torchmap::check;

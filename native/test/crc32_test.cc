@@ -7,6 +7,9 @@
 #include "check.h"
 #include "core/archive/crc32_kernels.h"
 #include "zip_bytes.h"
+#if defined(__x86_64__) && defined(__linux__)
+#include "vpclmul_trap.h"
+#endif
 
 using namespace torchmap;
 
@@ -17,7 +20,8 @@ uint32_t crc(std::string_view text) { return crc32(0, as_bytes(text)); }
 // What this processor can do, tables first.
 std::vector<Crc32Kernel> kernels() {
   std::vector<Crc32Kernel> found = {crc32_portable};
-  for (const Crc32Kernel kernel : {crc32_pclmul(), crc32_armv8()})
+  for (const Crc32Kernel kernel :
+       {crc32_pclmul(), crc32_vpclmul256(), crc32_vpclmul512(), crc32_armv8()})
     if (kernel != nullptr) found.push_back(kernel);
   return found;
 }
@@ -98,6 +102,52 @@ TEST(crc32_kernels_agree_on_random_ranges_and_beginnings) {
     EXPECT_EQ(crc32(before, bytes), wanted);
   }
 }
+
+// Past the borders of streams (16 KiB) and blocks of them, from odd addresses, goes-on included.
+TEST(crc32_kernels_agree_on_long_ranges) {
+  const std::string text = noise(600'000);
+  std::mt19937 random(22);
+  for (int i = 0; i < 60; ++i) {
+    const size_t start = random() % 200, length = random() % (text.size() - start);
+    const auto before = static_cast<uint32_t>(random());
+    const ByteSpan bytes = as_bytes(text).subspan(start, length);
+    const uint32_t wanted = crc32_portable(before, bytes);
+    for (const Crc32Kernel kernel : kernels()) EXPECT_EQ(kernel(before, bytes), wanted);
+  }
+  for (const size_t length : {65'535u, 65'536u, 65'568u, 131'072u, 131'135u, 131'136u, 196'608u}) {
+    const ByteSpan bytes = as_bytes(text).subspan(3, length);
+    for (const Crc32Kernel kernel : kernels())
+      EXPECT_EQ(kernel(7, bytes), crc32_portable(7, bytes));
+  }
+}
+
+#if defined(__x86_64__) && defined(__linux__)
+// Where the processor has AVX2 or AVX-512 but no VPCLMULQDQ, every one of these is trapped.
+TEST(crc32_vpclmul_kernels_agree_everywhere) {
+  std::vector<Crc32Kernel> wide;
+  if (cpu().avx2 && cpu().pclmul) wide.push_back(crc32_by_vpclmul256);
+  if (cpu().avx512 && cpu().pclmul) wide.push_back(crc32_by_vpclmul512);
+  const std::string text = noise(300'000);
+  std::mt19937 random(23);
+  const check::VpclmulTrap trap;
+  for (const Crc32Kernel kernel : wide) {
+    const unsigned long before = check::VpclmulTrap::count();
+    const auto agrees = [&](size_t start, size_t length, uint32_t crc) {
+      const ByteSpan bytes = as_bytes(text).subspan(start, length);
+      EXPECT_EQ(kernel(crc, bytes), crc32_portable(crc, bytes));
+    };
+    for (size_t length = 0; length < 2200; length += 1 + length % 7) agrees(length % 65, length, 0);
+    for (const size_t length : {65'535u, 65'664u, 131'072u, 131'200u, 299'000u})
+      agrees(length % 64, length, static_cast<uint32_t>(random()));
+    for (int i = 0; i < 8; ++i) {
+      const size_t start = random() % 1000;
+      agrees(start, random() % (text.size() - start), static_cast<uint32_t>(random()));
+    }
+    const bool is_there = kernel == crc32_by_vpclmul256 ? cpu().vpclmul256 : cpu().vpclmul512;
+    EXPECT_EQ(check::VpclmulTrap::count() == before, is_there);
+  }
+}
+#endif
 
 TEST(crc32_combines) {
   const std::string text = noise(5000);

@@ -1,7 +1,9 @@
 // Strided views to row-major order, against the definition.
 #include "core/kernels/gather.h"
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -68,6 +70,43 @@ TEST(gather_random_views) {
     Numbers sizes(random() % 5), strides(sizes.size());
     for (int64_t& size : sizes) size = 1 + random() % 4;
     for (int64_t& stride : strides) stride = random() % 9;
+    expect_gathers(uint32_t{1} << random() % 5, sizes, strides);
+  }
+}
+
+// Past the sides of tiles and squares, and enough for several threads.
+TEST(gather_tiles) {
+  for (const uint32_t itemsize : {1u, 2u, 4u, 8u, 16u}) {
+    expect_gathers(itemsize, {130, 67}, {1, 131});  // a slice of a transposed matrix
+    expect_gathers(itemsize, {64, 64}, {1, 64});
+    expect_gathers(itemsize, {3, 200}, {1, 3});  // channels last, the channels first
+    expect_gathers(itemsize, {200, 3}, {1, 200});
+    expect_gathers(itemsize, {17, 70, 5, 9}, {3150, 1, 630, 70});
+    expect_gathers(itemsize, {70, 33}, {2, 200});      // nothing lies together
+    expect_gathers(itemsize, {5, 40, 2}, {2, 10, 1});  // pairs lie together
+    expect_gathers(itemsize, {9, 40, 3}, {3, 27, 1});  // and what is no larger element
+    expect_gathers(itemsize, {6, 66, 4}, {0, 1, 66});
+  }
+  expect_gathers(4, {1100, 900}, {1, 1100});
+  expect_gathers(2, {40, 90, 700}, {1, 28'000, 40});
+  expect_gathers(1, {4'500'000}, {2});
+  expect_gathers(8, {3, 300'000}, {1, 3});
+  expect_gathers(4, {2000, 600}, {601, 1});
+}
+
+// Dimensions of random sizes in random order, some of them cut and some of them stepped over.
+TEST(gather_random_permutations) {
+  std::mt19937 random(2);
+  for (int round = 0; round < 400; ++round) {
+    Numbers sizes(1 + random() % 5), strides(sizes.size()), order(sizes.size());
+    for (int64_t& size : sizes) size = 1 + random() % (sizes.size() < 3 ? 150 : 20);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), random);
+    int64_t stride = 1 + random() % 8 / 7;
+    for (const int64_t d : order) {
+      strides[d] = random() % 12 == 0 ? 0 : stride;
+      stride *= sizes[d] + (random() % 3 == 0 ? random() % 4 : 0);
+    }
     expect_gathers(uint32_t{1} << random() % 5, sizes, strides);
   }
 }

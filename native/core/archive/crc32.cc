@@ -3,15 +3,10 @@
 #include <array>
 
 #include "core/archive/crc32_kernels.h"
+#include "core/archive/crc32_powers.h"
 
 namespace torchmap {
 namespace {
-
-constexpr uint32_t kPolynomial = 0xEDB88320;
-
-constexpr uint32_t times_x(uint32_t value) {
-  return (value >> 1) ^ ((value & 1) != 0 ? kPolynomial : 0);
-}
 
 // Sixteen bytes at a time, each by a table of its own ("slicing", Intel 2006).
 constexpr size_t kSlices = 16;
@@ -21,7 +16,7 @@ constexpr Table make_table() {
   Table table{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
     uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = times_x(crc);
+    for (int bit = 0; bit < 8; ++bit) crc = crc_times_x(crc);
     table[0][byte] = crc;
   }
   // table[k][b]: the byte b followed by k zero bytes.
@@ -36,17 +31,9 @@ constexpr Table make_table() {
 
 constexpr Table kTable = make_table();
 
-// The product of two polynomials modulo that of the CRC. Reflected: the highest bit is x^0.
-constexpr uint32_t multiply(uint32_t a, uint32_t b) {
-  uint32_t product = 0;
-  for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1, b = times_x(b)) {
-    if ((a & bit) != 0) product ^= b;
-  }
-  return product;
-}
-
 Crc32Kernel best_kernel() {
-  for (const Crc32Kernel kernel : {crc32_pclmul(), crc32_armv8()})
+  for (const Crc32Kernel kernel :
+       {crc32_vpclmul512(), crc32_vpclmul256(), crc32_pclmul(), crc32_armv8()})
     if (kernel != nullptr) return kernel;
   return crc32_portable;
 }
@@ -78,12 +65,7 @@ uint32_t crc32(uint32_t crc, ByteSpan bytes) {
 
 // Bytes behind the first run multiply its CRC by x^8 each; the inversions cancel out.
 uint32_t crc32_combine(uint32_t first, uint32_t second, uint64_t second_length) {
-  uint32_t power = 1u << 31, square = 1u << 23;  // x^0, x^8
-  for (uint64_t left = second_length; left != 0; left >>= 1) {
-    if ((left & 1) != 0) power = multiply(power, square);
-    square = multiply(square, square);
-  }
-  return multiply(power, first) ^ second;
+  return crc_multiply(crc_power_of_bytes(second_length), first) ^ second;
 }
 
 }  // namespace torchmap

@@ -7,7 +7,8 @@
 namespace torchmap {
 
 // Without branches and without subnormal numbers on the way, which processors are slow at.
-inline float half_to_float(uint16_t half) {
+// NaN becomes quiet, as by the instructions of processors.
+inline uint32_t half_bits_to_float(uint16_t half) {
   constexpr uint32_t kBias = 0x38000000;      // 127 - 15, in the place of the exponent
   constexpr uint32_t kSmallest = 0x38800000;  // 2^-14, the smallest normal half
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
@@ -20,9 +21,11 @@ inline float half_to_float(uint16_t half) {
   // sees a choice makes a branch of it and no vector.
   const uint32_t is_infinite = 0u - static_cast<uint32_t>(exponent == 0x7C00);
   const uint32_t is_subnormal = 0u - static_cast<uint32_t>(exponent == 0);
-  const uint32_t normal = bits + kBias + (is_infinite & kBias);
-  return std::bit_cast<float>(sign | (subnormal & is_subnormal) | (normal & ~is_subnormal));
+  const uint32_t is_nan = 0u - static_cast<uint32_t>((half & 0x7FFF) > 0x7C00);
+  const uint32_t normal = (bits + kBias + (is_infinite & kBias)) | (is_nan & 0x00400000);
+  return sign | (subnormal & is_subnormal) | (normal & ~is_subnormal);
 }
+inline float half_to_float(uint16_t half) { return std::bit_cast<float>(half_bits_to_float(half)); }
 
 inline uint16_t float_to_half(float value) {
   const uint32_t all = std::bit_cast<uint32_t>(value);

@@ -8,7 +8,8 @@ namespace {
 
 class FileReader final : public Source {
  public:
-  explicit FileReader(std::shared_ptr<const FileHandle> file) : file_(std::move(file)) {
+  FileReader(std::shared_ptr<const FileHandle> file, bool may_map)
+      : file_(std::move(file)), may_map_(may_map) {
     identity_ = file_->identity();
   }
 
@@ -23,19 +24,25 @@ class FileReader final : public Source {
     return file_->read(offset, target);
   }
 
+  Pages pages(uint64_t offset, uint64_t length) const override {
+    if (!may_map_ || !check_range(offset, length).ok()) return Pages();
+    return Pages(*file_, offset, length);
+  }
+
   Status check_unchanged() const override { return file_->check_unchanged(); }
 
-  std::shared_ptr<Source> reader() const override { return read_file(file_); }
+  std::shared_ptr<Source> reader() const override { return read_file(file_, may_map_); }
 
  private:
   std::shared_ptr<const FileHandle> file_;
+  bool may_map_;
   Copies copies_;
 };
 
 }  // namespace
 
-std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file) {
-  return std::make_shared<FileReader>(std::move(file));
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file, bool may_map) {
+  return std::make_shared<FileReader>(std::move(file), may_map);
 }
 
 }  // namespace torchmap
