@@ -170,7 +170,7 @@ TEST(verify_by_reader_of_a_file) {
   EXPECT_TRUE(rows.status().code() == Code::kFileChanged);
 }
 
-// More than is looked at in one go, at odd places, through pages and through copies.
+// More than is looked at in one go, at odd places.
 TEST(verify_large_records_of_a_file) {
   ZipBytes zip;
   const std::string large = noise((size_t{18} << 20) + 4097), small = noise(5001);
@@ -198,35 +198,4 @@ TEST(verify_large_records_of_a_file) {
     }
     if (damaged != 0) bytes[damaged] = static_cast<char>(~bytes[damaged]);
   }
-}
-
-TEST(pages_of_a_file) {
-  const std::string bytes = noise(200'000);
-  TemporaryFile file(bytes);
-  ASSERT_TRUE(file.ok());
-  auto source = open_file(file.path(), {});
-  ASSERT_TRUE(source.ok());
-  const std::shared_ptr<Source> reader = (*source)->reader();
-  const Pages pages = reader->pages(70'001, 100'000);
-  if (pages.empty()) return;  // a system without
-  EXPECT_EQ(as_text(pages.present(3, 99'000)), bytes.substr(70'004, 99'000));
-  EXPECT_EQ(as_text(pages.present(0, 100'000)), bytes.substr(70'001, 100'000));
-  EXPECT_TRUE(pages.present(1, 100'000).empty());
-  EXPECT_TRUE(reader->pages(199'999, 2).empty());
-  file.resize(80'000);
-  EXPECT_TRUE(pages.present(50'000, 10).empty());
-  EXPECT_TRUE(pages.present(0, 10).empty());  // there, but of another file
-}
-
-TEST(pages_of_memory_and_of_readers) {
-  const std::string bytes = noise(1000);
-  MemorySource memory(as_bytes(bytes));
-  EXPECT_EQ(as_text(memory.pages(5, 900).present(5, 800)), bytes.substr(10, 800));
-  memory.release();
-  EXPECT_TRUE(memory.pages(5, 900).empty());
-  TemporaryFile file(bytes);
-  ASSERT_TRUE(file.ok());
-  auto source = open_file(file.path(), {false});
-  ASSERT_TRUE(source.ok());
-  EXPECT_TRUE((*source)->reader()->pages(0, 10).empty());  // asked not to map
 }

@@ -54,7 +54,7 @@ Status io_failure(const char* call, int error);
 // A source over the mapped file. Null, with `file` untouched, when the system refuses to map it.
 std::shared_ptr<Source> map_file(FileHandle& file);
 
-// A source that reads the file. `may_map`: its pages() may be those of the system.
-std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file, bool may_map);
+// A source that reads the file.
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file);
 
 }  // namespace torchmap

@@ -8,8 +8,7 @@ namespace {
 
 class FileReader final : public Source {
  public:
-  FileReader(std::shared_ptr<const FileHandle> file, bool may_map)
-      : file_(std::move(file)), may_map_(may_map) {
+  explicit FileReader(std::shared_ptr<const FileHandle> file) : file_(std::move(file)) {
     identity_ = file_->identity();
   }
 
@@ -24,25 +23,19 @@ class FileReader final : public Source {
     return file_->read(offset, target);
   }
 
-  Pages pages(uint64_t offset, uint64_t length) const override {
-    if (!may_map_ || !check_range(offset, length).ok()) return Pages();
-    return Pages(*file_, offset, length);
-  }
-
   Status check_unchanged() const override { return file_->check_unchanged(); }
 
-  std::shared_ptr<Source> reader() const override { return read_file(file_, may_map_); }
+  std::shared_ptr<Source> reader() const override { return read_file(file_); }
 
  private:
   std::shared_ptr<const FileHandle> file_;
-  bool may_map_;
   Copies copies_;
 };
 
 }  // namespace
 
-std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file, bool may_map) {
-  return std::make_shared<FileReader>(std::move(file), may_map);
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file) {
+  return std::make_shared<FileReader>(std::move(file));
 }
 
 }  // namespace torchmap

@@ -87,9 +87,7 @@ class Mapping final : public Source {
     return file_->check_unchanged();
   }
 
-  std::shared_ptr<Source> reader() const override {
-    return file_ ? read_file(file_, true) : nullptr;
-  }
+  std::shared_ptr<Source> reader() const override { return file_ ? read_file(file_) : nullptr; }
 
  private:
   std::shared_ptr<const FileHandle> file_;

@@ -26,11 +26,6 @@ Status MemorySource::read(uint64_t offset, std::span<std::byte> target) {
   return {};
 }
 
-Pages MemorySource::pages(uint64_t offset, uint64_t length) const {
-  if (released_ || !check_range(offset, length).ok()) return Pages();
-  return Pages(bytes_.subspan(static_cast<size_t>(offset), static_cast<size_t>(length)));
-}
-
 void MemorySource::release() {
   released_ = true;
   bytes_ = {};

@@ -34,10 +34,6 @@ class Slice final : public Source {
     return base_->check_unchanged();
   }
 
-  Pages pages(uint64_t offset, uint64_t length) const override {
-    return check(offset, length).ok() ? base_->pages(offset_ + offset, length) : Pages();
-  }
-
   std::shared_ptr<Source> reader() const override {
     std::shared_ptr<Source> base = base_ ? base_->reader() : nullptr;
     return base ? std::make_shared<Slice>(std::move(base), offset_, size()) : nullptr;

@@ -13,7 +13,6 @@
 
 #include "core/bytes.h"
 #include "core/source/copies.h"
-#include "core/source/pages.h"
 #include "core/status.h"
 
 namespace torchmap {
@@ -53,13 +52,9 @@ class Source {
   virtual void unmap() {}
 
   // A source of its own over the same open file, for another thread: it copies, and lives on when
-  // this one is unmapped. Its read(), pages() and check_unchanged() may be called by several
-  // threads at once. Null where there is no file or it is closed.
+  // this one is unmapped. Its read() and check_unchanged() may be called by several threads at
+  // once. Null where there is no file or it is closed.
   virtual std::shared_ptr<Source> reader() const { return nullptr; }
-
-  // Bytes [offset, offset + length), which are there, to be looked at once without a copy; no pages
-  // where there is no such way. What was written to views does not show.
-  virtual Pages pages(uint64_t, uint64_t) const { return Pages(); }
 
   // kFileChanged when the open file is no longer the size or age it was; call before touching
   // pages, since touching a page that the file lost kills the process.
@@ -88,7 +83,6 @@ class MemorySource final : public Source {
 
   Result<ByteSpan> view(uint64_t offset, uint64_t length) override;
   Status read(uint64_t offset, std::span<std::byte> target) override;
-  Pages pages(uint64_t offset, uint64_t length) const override;
 
   // The caller's bytes are not looked at from here on: view and read answer kClosed. Views made
   // before stay valid.

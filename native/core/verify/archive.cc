@@ -12,10 +12,8 @@ namespace torchmap {
 namespace {
 
 // What one thread does at a time, and what it reads at once, which stays in the processor's cache
-// until the CRC is made of it. Pages are looked at where they are, more of them at once, because
-// each time the system is asked for them.
-constexpr uint64_t kPiece = uint64_t{16} << 20, kRead = uint64_t{256} << 10,
-                   kLook = uint64_t{1} << 20;
+// until the CRC is made of it.
+constexpr uint64_t kPiece = uint64_t{16} << 20, kRead = uint64_t{256} << 10;
 // Starting a thread takes as long as reading this much.
 constexpr uint64_t kWorthThread = uint64_t{1} << 20;
 
@@ -80,20 +78,14 @@ class Pieces {
   }
 
   Status check(Piece& piece, std::byte* buffer) {
-    const Pages pages = source_.pages(piece.offset, piece.length);
     for (uint64_t at = 0; at < piece.length;) {
       if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
         return Status(Code::kCancelled, "the caller asked to stop");
-      ByteSpan bytes;
-      if (!pages.empty()) bytes = pages.present(at, std::min(kLook, piece.length - at));
-      if (bytes.empty()) {
-        bytes = {buffer, static_cast<size_t>(std::min(kRead, piece.length - at))};
-        TRY(source_.read(piece.offset + at, {buffer, bytes.size()}));
-      }
-      piece.crc = crc32(piece.crc, bytes);
-      at += bytes.size();
-      if (options_.done != nullptr)
-        options_.done->fetch_add(bytes.size(), std::memory_order_relaxed);
+      const auto taken = static_cast<size_t>(std::min(kRead, piece.length - at));
+      TRY(source_.read(piece.offset + at, {buffer, taken}));
+      piece.crc = crc32(piece.crc, {buffer, taken});
+      at += taken;
+      if (options_.done != nullptr) options_.done->fetch_add(taken, std::memory_order_relaxed);
     }
     return {};
   }
