@@ -1,87 +1,112 @@
-// run.mjs [FILE]: what opening a checkpoint costs, beside torch.load of the same file in the same run.
-//
-// TORCHMAP_PYTHON names a Python that has torch; without it torch is marked absent, and FILE has to be given. Without
-// FILE, torch writes one: 10,000 tensors of 8 x 4 float32. Prints medians and spreads; asserts nothing.
+// run.mjs [--only ROW,ROW] [--quick] [--skip-large] [--out FOLDER] [--readme]: the benchmark; bench/README.md describes it.
+// Prints tables, and writes RESULTS.md, results.svg and growth.svg. Asserts nothing about time.
 
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { cpus, platform, release, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { root } from '../scripts/run.mjs'
+import { growthChart, resultsChart } from './charts.mjs'
+import { clean, ensure, folder } from './inputs.mjs'
+import { machine } from './machine.mjs'
+import { resultsText } from './results.mjs'
+import { PACES } from './rounds.mjs'
+import conversions from './rows/conversions.mjs'
+import decode from './rows/decode.mjs'
+import { residents, sizes } from './rows/growth.mjs'
+import limits from './rows/limits.mjs'
+import { cold, oneCore, warm } from './rows/loads.mjs'
+import { pressure, session } from './rows/session.mjs'
+import { summarySection, updateReadme } from './summary.mjs'
+import { section } from './table.mjs'
+import { targets } from './targets.mjs'
+import { buildTools } from './tools.mjs'
 
-const require = createRequire(import.meta.url)
-const Benchmark = require('benchmark')
-const { openSync } = require('../dist/index.js')
+const GROUPS = [
+  limits,
+  ...warm,
+  oneCore,
+  ...cold,
+  decode,
+  conversions,
+  sizes,
+  residents,
+  session,
+  pressure,
+]
+const LARGEST = new Set(['growth-2', 'growth-4', 'growth-8'])
 
-const python = process.env.TORCHMAP_PYTHON
-const script = join(dirname(fileURLToPath(import.meta.url)), 'torch_load.py')
-const folder = mkdtempSync(join(tmpdir(), 'torchmap-bench-'))
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    'skip-large': { type: 'boolean', default: false },
+    out: { type: 'string', default: join(root, 'bench') },
+    readme: { type: 'boolean', default: false },
+    clean: { type: 'boolean', default: false },
+  },
+})
 
-/** Runs the Python script; gives what it prints as JSON. */
-function torch(...args) {
-  const { status, stdout, stderr } = spawnSync(python, [script, ...args], { encoding: 'utf8' })
-  if (status !== 0) throw new Error(stderr)
-  return JSON.parse(stdout)
+function chosen() {
+  const ids = options.only?.split(',')
+  const unknown = ids?.filter((id) => !GROUPS.some((group) => group.id === id)) ?? []
+  if (unknown.length > 0) {
+    const known = GROUPS.map(({ id }) => id).join(', ')
+    throw new Error(`no rows ${unknown.join(', ')}; there are ${known}`)
+  }
+  return GROUPS.filter(({ id }) => ids === undefined || ids.includes(id))
 }
 
-const quantile = (values, q) => values[Math.floor((values.length - 1) * q)]
-
-/** Median, first and last decile in milliseconds. */
-function summary(seconds) {
-  const sorted = [...seconds].sort((a, b) => a - b)
-  return [0.5, 0.1, 0.9].map((q) => quantile(sorted, q) * 1000)
+function versionsIn(value) {
+  if (typeof value !== 'object' || value === null) return []
+  const own = typeof value.version === 'string' ? [value.version] : []
+  return [...own, ...Object.values(value).flatMap(versionsIn)]
 }
 
-/** Whole calls of `work`, timed by benchmark. */
-function measure(name, work) {
-  const bench = new Benchmark(name, work, { minSamples: 30, maxTime: 5 }).run()
-  if (bench.error) throw bench.error
-  return summary(bench.stats.sample)
+async function measure(groups, pace) {
+  const tables = []
+  for (const group of groups) {
+    const wanted = group.inputs.filter((name) => !options['skip-large'] || !LARGEST.has(name))
+    const there = ensure(wanted)
+    if (there.length === 0 || (there.length < group.inputs.length && !group.mayMiss)) {
+      console.log(
+        `### ${group.id}\n\nleft out: ${group.inputs.filter((name) => !there.includes(name))} in ${folder}\n`,
+      )
+      continue
+    }
+    for (const table of await group.run({ pace, there })) {
+      console.log(`${section(table)}\n`)
+      tables.push(table)
+    }
+  }
+  return tables
 }
 
-function row(name, [median, low, high], base) {
-  const times = `${median.toFixed(2)} ms (${low.toFixed(2)} to ${high.toFixed(2)})`
-  const ratio =
-    base === undefined ? '' : `  ${(median / base).toFixed(1)} times torchmap's openSync()`
-  console.log(`${name.padEnd(44)} ${times}${ratio}`)
+function write(tables) {
+  const versions = versionsIn(tables).filter((text) => !/^(native|torchmap )/.test(text))
+  const head = machine(versions)
+  const [, , , , [, own], , [, date]] = head
+  const pace = options.quick ? ' Quick run: few rounds.' : ''
+  const summary = summarySection(tables, `torchmap ${own}, ${date}, ${head[0][1]}.${pace}`)
+  const aims = targets(tables)
+  console.log(`${section(aims)}\n`)
+  mkdirSync(options.out, { recursive: true })
+  const files = {
+    'RESULTS.md': resultsText({ head, summary, targets: aims, tables }),
+    'results.svg': resultsChart(tables),
+    'growth.svg': growthChart(tables),
+    'results.json': JSON.stringify({ head, tables }, undefined, 1),
+  }
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(options.out, name), text)
+  console.log(`written to ${options.out}: ${Object.keys(files).join(', ')}`)
 }
 
 try {
-  let file = process.argv[2]
-  if (file === undefined) {
-    if (python === undefined)
-      throw new Error('give a FILE, or set TORCHMAP_PYTHON to a Python that has torch')
-    file = join(folder, 'tensors-10000.pth')
-    torch('write', file, '10000')
-  }
-  const checkpoint = openSync(file)
-  const about = `${checkpoint.tensors.size} tensors, ${statSync(file).size} bytes, warm page cache`
-  checkpoint.close()
-  console.log(
-    `${cpus()[0]?.model}, ${cpus().length} cores, ${platform()} ${release()}, Node ${process.versions.node}`,
-  )
-  console.log(`${new Date().toISOString().slice(0, 10)}, ${about}; median (first to last decile)\n`)
-
-  const open = measure('open', () => openSync(file).close())
-  row('torchmap openSync()', open)
-  const listed = measure('list', () => {
-    const opened = openSync(file)
-    let dimensions = 0
-    for (const tensor of opened.tensors.values()) dimensions += tensor.shape.length
-    opened.close()
-    return dimensions
-  })
-  row('torchmap openSync(), every name and shape', listed)
-  if (python === undefined) {
-    console.log('torch.load                                   absent: set TORCHMAP_PYTHON')
-  } else {
-    for (const [name, seconds] of Object.entries(torch('load', file)))
-      row(name, summary(seconds), open[0])
-  }
+  const groups = chosen()
+  buildTools()
+  write(await measure(groups, options.quick ? PACES.quick : PACES.full))
+  if (options.readme) updateReadme(join(options.out, 'RESULTS.md'))
+  if (options.clean) clean()
 } catch (error) {
   console.error(`bench: ${error.message}`)
   process.exitCode = 2
-} finally {
-  rmSync(folder, { recursive: true })
 }
