@@ -1,5 +1,8 @@
 #include "core/windows.h"
 
+#include <algorithm>
+#include <array>
+
 namespace torchmap {
 namespace {
 
@@ -16,23 +19,40 @@ Windows::Range Windows::room(const Storage& storage) const {
   return {storage.offset, storage.offset + storage.bytes};
 }
 
-std::optional<uint64_t> Windows::cell(const Storage& storage) const {
-  if (storage.place != StoragePlace::kRecord && storage.place != StoragePlace::kFile)
-    return std::nullopt;
-  const Range range = room(storage);
-  if (storage.bytes == 0 || range.begin / kCell != (range.end - 1) / kCell) return std::nullopt;
-  return range.begin / kCell * kAlignment + range.begin % kAlignment;
-}
-
+// Goes through the storages in the order of the file and closes a cell when the next one would make
+// it longer than kCell.
 void Windows::plan() {
-  for (const Storage& storage : checkpoint_.catalog().storages) {
-    const auto index = cell(storage);
-    if (!index) continue;
+  struct Place {
+    Range range;
+    uint32_t storage;
+  };
+  const std::vector<Storage>& storages = checkpoint_.catalog().storages;
+  cell_of_.assign(storages.size(), kNone);
+  std::vector<Place> places;
+  for (uint32_t i = 0; i < storages.size(); ++i) {
+    const Storage& storage = storages[i];
+    const bool lies = storage.place == StoragePlace::kRecord || storage.place == StoragePlace::kFile;
+    if (!lies || storage.bytes == 0) continue;
     const Range range = room(storage);
-    auto [found, fresh] = cells_.try_emplace(*index, range);
-    if (fresh) continue;
-    found->second.begin = std::min(found->second.begin, range.begin);
-    found->second.end = std::max(found->second.end, range.end);
+    if (range.end - range.begin <= kCell) places.push_back({range, i});
+  }
+  const auto by_place = [](const Place& a, const Place& b) {
+    return a.range.begin < b.range.begin;
+  };
+  if (!std::is_sorted(places.begin(), places.end(), by_place))
+    std::stable_sort(places.begin(), places.end(), by_place);
+  // Storages at addresses of different remainders have different cells, so that all offsets in a
+  // window are aligned.
+  std::array<uint32_t, kAlignment> open;
+  open.fill(kNone);
+  for (const auto& [range, storage] : places) {
+    uint32_t& cell = open[range.begin % kAlignment];
+    if (cell == kNone || std::max(range.end, cells_[cell].end) - cells_[cell].begin > kCell) {
+      cell = static_cast<uint32_t>(cells_.size());
+      cells_.push_back(range);
+    }
+    cells_[cell].end = std::max(cells_[cell].end, range.end);
+    cell_of_[storage] = cell;
   }
   planned_ = true;
 }
@@ -43,11 +63,11 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
   const Storage& storage = checkpoint_.catalog().storages[index];
   const uint64_t itemsize = storage.untyped ? kAlignment : info(storage.dtype).bytes;
   Window window;
-  const auto of_cell = cell(storage);
-  const auto range = of_cell ? cells_.find(*of_cell) : cells_.end();
-  if (range != cells_.end() && (offset - range->second.begin) % itemsize == 0) {
-    window.begin = range->second.begin;
-    window.end = range->second.end;
+  // Rows can have been added since the cells were planned.
+  const uint32_t cell = index < cell_of_.size() ? cell_of_[index] : kNone;
+  if (cell != kNone && (offset - cells_[cell].begin) % itemsize == 0) {
+    window.begin = cells_[cell].begin;
+    window.end = cells_[cell].end;
   } else {
     window.copy = storage.bytes < kSmall;
     const bool whole = storage.bytes <= longest;

@@ -6,7 +6,8 @@
 // cloning a view clones its buffer.
 #pragma once
 
-#include <unordered_map>
+#include <map>
+#include <vector>
 
 #include "core/checkpoint.h"
 
@@ -23,7 +24,7 @@ struct Window {
 
 class Windows {
  public:
-  static constexpr uint64_t kCell = uint64_t{64} << 20;
+  static constexpr uint64_t kCell = uint64_t{128} << 20;
   static constexpr uint64_t kSmall = uint64_t{64} << 10;
 
   explicit Windows(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -38,15 +39,14 @@ class Windows {
   };
   // The room a storage takes in the file, headers included; cheap, because no header is read.
   Range room(const Storage& storage) const;
-  // The cell a storage belongs to, or none when it is large or crosses a border. Storages at
-  // addresses of different remainders by 16 have different cells, so that all offsets in a window
-  // are aligned.
-  std::optional<uint64_t> cell(const Storage& storage) const;
   void plan();
+
+  static constexpr uint32_t kNone = UINT32_MAX;
 
   Checkpoint& checkpoint_;
   bool planned_ = false;
-  std::unordered_map<uint64_t, Range> cells_;
+  std::vector<Range> cells_;       // at most kCell long
+  std::vector<uint32_t> cell_of_;  // of each storage; kNone for one that is longer than a cell
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> ids_;  // by range
 };
 
