@@ -141,7 +141,8 @@ export const LOADERS = [
     label: 'pytorch-reader (burn)',
     names: '`PytorchReader::new`; name, dtype and shape of `tensors()`',
     bytes: 'the same, `read()` of each (which compares the CRC-32) through the loop',
-    verified: 'the same, `read()` of each, which compares the CRC-32; the bytes are dropped at once',
+    verified:
+      'the same, `read()` of each, which compares the CRC-32; the bytes are dropped at once',
   },
   {
     id: 'pytorch-reader-threads',

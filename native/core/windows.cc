@@ -31,7 +31,8 @@ void Windows::plan() {
   std::vector<Place> places;
   for (uint32_t i = 0; i < storages.size(); ++i) {
     const Storage& storage = storages[i];
-    const bool lies = storage.place == StoragePlace::kRecord || storage.place == StoragePlace::kFile;
+    const bool lies =
+        storage.place == StoragePlace::kRecord || storage.place == StoragePlace::kFile;
     if (!lies || storage.bytes == 0) continue;
     const Range range = room(storage);
     if (range.end - range.begin <= kCell) places.push_back({range, i});

@@ -141,6 +141,8 @@ struct Catalog {
 
  private:
   std::map<std::string_view, uint32_t> device_index_;
+  std::string_view last_device_;
+  uint32_t last_index_ = 0;
 };
 
 }  // namespace torchmap

@@ -108,15 +108,25 @@ Result<std::optional<uint32_t>> Interpreter::storage_of_call(NodeId id) {
   return storage_of(id, pool_.tensor_call(id));
 }
 
-Result<std::optional<uint32_t>> Interpreter::storage_of(NodeId id, const TensorCall& call) {
-  const TensorContext& context = pool_.contexts[pool_[id].b];
-  if (meaning(context.function).kind != GlobalKind::kRebuildTensorV2 ||
-      text(context.word) != "storage") {
-    return std::optional<uint32_t>();
+const Interpreter::CallContext& Interpreter::call_context(uint32_t index) {
+  if (index >= call_contexts_.size()) call_contexts_.resize(pool_.contexts.size());
+  CallContext& known = call_contexts_[index];
+  if (!known.known) {
+    const TensorContext& context = pool_.contexts[index];
+    known = {true,
+             meaning(context.function).kind == GlobalKind::kRebuildTensorV2 &&
+                 text(context.word) == "storage",
+             meaning(context.type), pool_[context.location].text()};
   }
+  return known;
+}
+
+Result<std::optional<uint32_t>> Interpreter::storage_of(NodeId id, const TensorCall& call) {
+  const CallContext& context = call_context(pool_[id].b);
+  if (!context.makes_tensors) return std::optional<uint32_t>();
   TRY(charge(call.put_count));
-  return persistent_.resolve_storage(
-      *this, id, {meaning(context.type), call.key, pool_[context.location].text(), call.numel});
+  return persistent_.resolve_storage(*this, id,
+                                     {context.type, call.key, context.location, call.numel});
 }
 
 // The tensor of a call that is kept as its bytes; false where only its arguments can tell.

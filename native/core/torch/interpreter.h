@@ -223,6 +223,14 @@ class Interpreter {
   const Limits limits_;
   std::vector<GlobalMeaning> meanings_;
   std::vector<bool> meaning_known_;
+  // What the tensor calls of a context say, once one was looked at.
+  struct CallContext {
+    bool known = false, makes_tensors = false;
+    GlobalMeaning type;
+    std::string_view location;
+  };
+  const CallContext& call_context(uint32_t index);
+  std::vector<CallContext> call_contexts_;
   std::vector<uint32_t> bare_;  // storage -> tensor that stands for it
   uint64_t spent_ = 0;
   const uint64_t size_;  // of what was decoded: nodes, words and bytes
