@@ -12,11 +12,11 @@ export const PACES = {
   // repeated.
   full: {
     warmups: 2,
-    rounds: 15,
+    rounds: 11,
     warming: 500,
     turn: 20,
-    least: 5,
-    budget: 6_000,
+    least: 3,
+    budget: 4_000,
     patience: 20_000,
     limit: 60_000,
   },
