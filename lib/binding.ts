@@ -52,15 +52,13 @@ export interface SharedFile {
   readonly __file: never
 }
 
-/** Words of a row of {@link Opened.tensors}; two of them, the low one first, where it says so. */
+/** Words of a row of {@link Opened.tensors}; offset and numel have two, the low one first. */
 export const TensorWord = {
   /** dtype, layout << 8, flags << 16. */
   kind: 0,
   /** 2^32-1 for none, as in {@link extra}. */
   storage: 1,
-  /** Two words; elements. */
   offset: 2,
-  /** Two words; elements. */
   numel: 4,
   /** Where in {@link Opened.dims} the sizes start; the strides follow. */
   dims: 6,

@@ -2,6 +2,7 @@
 import { checkOptions, wrongType, wrongValue } from './arguments'
 import { binding } from './binding'
 import type { Content } from './content'
+import { renamed } from './derived'
 import { DTYPES, type TensorData } from './dtype'
 import { isCheckpointError } from './errors'
 import { type Factor, type Formula, findFolds, type Unfolded } from './fold'
@@ -9,7 +10,7 @@ import type { Limits } from './limits'
 import { heldData, MadeSession } from './made'
 import { NamedTensors } from './named-tensors'
 import { withoutPrefixes, withoutWrappers } from './prefixes'
-import { renamed, type Tensor } from './tensor'
+import type { Tensor } from './tensor'
 import { uniqueNames } from './tensor-map'
 
 /** On what torch's own result depends beside the numbers, in the last places. */

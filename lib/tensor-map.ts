@@ -5,9 +5,10 @@
 
 import { inspect } from 'node:util'
 import type { PackedStrings } from './binding'
+import { Home } from './home'
 import { printable } from './printable'
 import type { Session } from './session'
-import { Home, Tensor } from './tensor'
+import { Tensor } from './tensor'
 
 /** The names that lead to tensor rows. */
 export interface NamedRows {

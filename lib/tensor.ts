@@ -5,10 +5,11 @@
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
 import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
-import type { PartRole, View } from './catalog'
+import type { PartRole } from './catalog'
 import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
+import { Home, OneName } from './home'
 import { commonSizes, nestedRows } from './nested'
 import { printable } from './printable'
 import type { Session } from './session'
@@ -24,33 +25,8 @@ export type QScheme = (typeof QSCHEMES)[number]
 
 const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 
-/** Where a tensor stands: for this module alone. */
-let rowOf: (tensor: Tensor) => { session: Session; row: number }
-
-/** Where tensors have their session and their names from; many share one. */
-export abstract class Home {
-  readonly session: Session
-
-  constructor(session: Session) {
-    this.session = session
-  }
-
-  abstract nameOf(position: number): string
-}
-
-/** Of a tensor that is in no map of its session. */
-class OneName extends Home {
-  readonly #name: string
-
-  constructor(session: Session, name: string) {
-    super(session)
-    this.#name = name
-  }
-
-  override nameOf(): string {
-    return this.#name
-  }
-}
+/** Where a tensor stands; for this package alone. */
+export let rowOf: (tensor: Tensor) => { session: Session; row: number }
 
 /** The tensor of a row, under a name of its own. */
 export function tensorOf(session: Session, row: number, name: string): Tensor {
@@ -382,10 +358,8 @@ export class Tensor {
 
   /** Quantised: how its integers stand for real numbers. */
   get qscheme(): QScheme | undefined {
-    const { catalog } = this.#session
-    if (catalog.dtype(this.#row).kind !== 'Quantized') return undefined
-    const quantizer = catalog.quantizer(this.#row)
-    return quantizer && QSCHEMES[quantizer.scheme]
+    if (this.#session.catalog.dtype(this.#row).kind !== 'Quantized') return undefined
+    return this.#quantizer && QSCHEMES[this.#quantizer.scheme]
   }
 
   /** Quantised with one scale: that scale. */
@@ -471,22 +445,4 @@ export class Tensor {
     const isBits = part.dtype === 'float16' || part.dtype === 'bfloat16'
     return Float64Array.from(isBits ? part.toFloat32() : part.data, Number)
   }
-}
-
-/** The same tensor under another name. */
-export function renamed(tensor: Tensor, name: string): Tensor {
-  if (tensor.name === name) return tensor
-  const { session, row } = rowOf(tensor)
-  return tensorOf(session, row, name)
-}
-
-/**
- * A view over the storage of `tensor`, `offset` elements into it; the caller has checked that it
- * lies inside.
- */
-export function viewOf(tensor: Tensor, name: string, view: View): Tensor {
-  const { session, row } = rowOf(tensor)
-  const { catalog } = session
-  const flags = catalog.flags(row) & (TensorFlag.conjugate | TensorFlag.negative)
-  return tensorOf(session, catalog.addLike(row, view, flags), name)
 }

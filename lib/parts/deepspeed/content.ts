@@ -3,13 +3,14 @@
  * the order in which zero_to_fp32.py gives them.
  */
 import type { Format, Skipped } from '../../content'
+import { renamed } from '../../derived'
 import { isLoss } from '../../errors'
 import type { FileContent } from '../../file-content'
 import { MadeSession } from '../../made'
 import { NamedTensors } from '../../named-tensors'
 import type { Request } from '../../request'
 import type { Storage } from '../../storage'
-import { renamed, type Tensor } from '../../tensor'
+import type { Tensor } from '../../tensor'
 import type { Unit } from '../../verify'
 import type { PartFile } from '../part-file'
 import { SeveralFiles, skip } from '../several'

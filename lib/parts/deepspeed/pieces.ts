@@ -1,7 +1,9 @@
 /** Tensors that are cut out of flat ones, which may lie in several files. */
+
+import { viewOf } from '../../derived'
 import { FormatError } from '../../errors'
 import { heldData, type MadeSession, rowMajor } from '../../made'
-import { type Tensor, viewOf } from '../../tensor'
+import type { Tensor } from '../../tensor'
 
 /** Elements [start, start + count) of a flat tensor; the caller has checked that it has them. */
 export interface Piece {

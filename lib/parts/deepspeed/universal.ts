@@ -4,10 +4,11 @@
  * Source: deepspeed/checkpoint/ds_to_universal.py, main, merge_tp_slices, merge_zero3_slices (0.19).
  */
 import { basename, join } from 'node:path'
+import { viewOf } from '../../derived'
 import { StateError } from '../../errors'
 import { rowMajor } from '../../made'
 import type { Request } from '../../request'
-import { Tensor, viewOf } from '../../tensor'
+import { Tensor } from '../../tensor'
 import { type Folder, readFolder } from '../folder'
 import { PartFile } from '../part-file'
 import type { Plan } from '../plan'
