@@ -44,6 +44,15 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
 // The order torch.load looks in: zip by its first bytes, then tar, then a stream of pickles; in
 // front of that safetensors, which no torch.load reads.
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {
+  // Of archives and safetensors a few places are looked at; a stream is read on and on.
+  source_->expect_scattered(true);
+  Status status = read_scattered(options, inflated);
+  source_->expect_scattered(false);
+  return status;
+}
+
+Status Checkpoint::read_scattered(const OpenOptions& options,
+                                  std::span<const InflatedRecord> inflated) {
   TRY_ASSIGN(const ByteSpan head, source_->view(0, std::min(kHeadBytes, source_->size())));
   const std::string_view text = as_text(head);
   if (text.size() >= 8 && text.substr(4, 4) == "PTMF") {
@@ -57,7 +66,10 @@ Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedReco
     if (!safetensors || find_zip_directory(*source_).ok())
       return ZipReader(*this, options, inflated).read();
   }
-  if (looks_like_tar(head)) return TarReader(*this, options).read();
+  if (looks_like_tar(head)) {
+    source_->expect_scattered(false);
+    return TarReader(*this, options).read();
+  }
   if (!safetensors) return read_stream(options, head, {});
   SafetensorsReader reader(*this, options);
   Status header = reader.read_header();
@@ -65,6 +77,7 @@ Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedReco
 }
 
 Status Checkpoint::read_stream(const OpenOptions& options, ByteSpan head, Status otherwise) {
+  source_->expect_scattered(false);
   const bool pickle_mark =
       head.size() >= 2 && head[0] == std::byte{0x80} && head[1] <= std::byte{5};
   if (!pickle_mark && otherwise.ok()) {

@@ -81,6 +81,7 @@ class Checkpoint {
 
   explicit Checkpoint(std::shared_ptr<Source> source) : source_(std::move(source)) {}
   Status read(const OpenOptions& options, std::span<const InflatedRecord> inflated);
+  Status read_scattered(const OpenOptions& options, std::span<const InflatedRecord> inflated);
   // `otherwise` is the failure for what is no pickle either.
   Status read_stream(const OpenOptions& options, ByteSpan head, Status otherwise);
   // kUnsafeGlobal where the caller wants unknown globals refused.

@@ -35,6 +35,12 @@ class TemporaryFile {
     const auto count = static_cast<ssize_t>(bytes.size());
     ok_ = ok_ && ::pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) == count;
   }
+#ifdef __linux__
+  // Has the system forget what it keeps of the file in memory; it may have reasons not to.
+  void forget() {
+    ok_ = ok_ && ::fdatasync(file_) == 0 && ::posix_fadvise(file_, 0, 0, POSIX_FADV_DONTNEED) == 0;
+  }
+#endif
   void resize(uint64_t size) { ok_ = ok_ && ::ftruncate(file_, static_cast<off_t>(size)) == 0; }
 
  private:

@@ -1,8 +1,14 @@
 #include "core/source/source.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "check.h"
 #include "core/source/slice.h"
@@ -253,3 +259,43 @@ TEST(source_slice_lies_in_its_base) {
     EXPECT_TRUE(slice.status().code() == Code::kTruncated);
   }
 }
+
+#ifdef __linux__
+namespace {
+
+size_t pages_in_memory(std::span<std::byte> mapped) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> states((mapped.size() + page - 1) / page);
+  if (mincore(mapped.data(), mapped.size(), states.data()) != 0) return SIZE_MAX;
+  return static_cast<size_t>(
+      std::count_if(states.begin(), states.end(), [](unsigned char state) { return state & 1; }));
+}
+
+unsigned sum(ByteSpan bytes) {
+  unsigned total = 0;
+  for (const std::byte byte : bytes) total += std::to_integer<unsigned>(byte);
+  return total;
+}
+
+}  // namespace
+
+TEST(mapping_brings_in_nothing_around_scattered_views) {
+  const uint64_t size = uint64_t{24} << 20, middle = uint64_t{12} << 20;
+  TemporaryFile file(std::string(size, 'x'));
+  file.forget();
+  ASSERT_TRUE(file.ok());
+  auto source = open_file(file.path(), {true});
+  ASSERT_TRUE(source.ok());
+  if (pages_in_memory((*source)->mapped()) != 0) return;  // a file system that forgets nothing
+  (*source)->expect_scattered(true);
+  auto head = (*source)->view(0, 4096), part = (*source)->view(middle, 100'000);
+  ASSERT_TRUE(head.ok() && part.ok());
+  EXPECT_EQ(sum(*head) + sum(*part), 104'096u * 'x');
+  EXPECT_TRUE(pages_in_memory((*source)->mapped()) <= 1 + 100'000 / 4096 + 2);
+  // The other advice is the system's own business; what is read stays the same.
+  (*source)->expect_scattered(false);
+  auto rest = (*source)->view(size - 50'000, 50'000);
+  ASSERT_TRUE(rest.ok());
+  EXPECT_EQ(sum(*rest), 50'000u * 'x');
+}
+#endif

@@ -8,6 +8,7 @@
 #include <windows.h>
 #else
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace torchmap {
@@ -70,7 +71,18 @@ class Mapping final : public Source {
   Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
     TRY(check_range(offset, length));
     if (!file_) return Status(Code::kClosed, "the file is unmapped");
-    return ByteSpan(pages_.subspan(static_cast<size_t>(offset), static_cast<size_t>(length)));
+    const auto bytes = pages_.subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
+    if (scattered_) fetch(bytes);
+    return ByteSpan(bytes);
+  }
+
+  void expect_scattered([[maybe_unused]] bool scattered) override {
+#ifndef _WIN32
+    if (pages_.empty() || scattered == scattered_) return;
+    // Advice: nothing is lost where the system does not take it.
+    if (madvise(pages_.data(), pages_.size(), scattered ? MADV_RANDOM : MADV_NORMAL) == 0)
+      scattered_ = scattered;
+#endif
   }
 
   // Not from the pages: see map_file.
@@ -90,17 +102,29 @@ class Mapping final : public Source {
   std::shared_ptr<Source> reader() const override { return file_ ? read_file(file_) : nullptr; }
 
  private:
+  // Asks for all of a view at once: each fault alone would be a disk read of one page.
+  static void fetch([[maybe_unused]] std::span<std::byte> bytes) {
+#ifndef _WIN32
+    static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    if (bytes.size() <= page) return;
+    const auto first = reinterpret_cast<uintptr_t>(bytes.data()) & ~(page - 1);
+    const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size());
+    static_cast<void>(madvise(reinterpret_cast<void*>(first), end - first, MADV_WILLNEED));
+#endif
+  }
+
   std::shared_ptr<const FileHandle> file_;
   std::span<std::byte> pages_;
+  bool scattered_ = false;
 };
 
 }  // namespace
 
-// No madvise. Under the default advice a fault on a cold page brings in its surroundings (128 KiB
-// on Linux), which is what reading a tensor wants; MADV_RANDOM would make that one disk read for
-// every 4 KiB. What opening needs of the scattered local headers comes through read() instead,
-// which brings in the one page it is asked for, and which fails where a page of a shortened file
-// kills.
+// Under the default advice a fault on a cold page brings in its surroundings (128 KiB on Linux by
+// default, megabytes on some disks), which is what reading a tensor wants and opening does not:
+// expect_scattered() says which it is. What opening needs of the local headers comes through read()
+// instead, which brings in the one page it is asked for, and which fails where a page of a
+// shortened file kills.
 std::shared_ptr<Source> map_file(FileHandle& file) {
   auto mapping = std::make_shared<Mapping>();
   return mapping->map(file) ? mapping : nullptr;

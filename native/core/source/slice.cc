@@ -27,6 +27,10 @@ class Slice final : public Source {
     return pages.subspan(static_cast<size_t>(offset_), static_cast<size_t>(size()));
   }
 
+  void expect_scattered(bool scattered) override {
+    if (base_) base_->expect_scattered(scattered);
+  }
+
   void unmap() override { base_.reset(); }
 
   Status check_unchanged() const override {

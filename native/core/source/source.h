@@ -47,6 +47,10 @@ class Source {
   // The whole file as one writable private span, or empty when it is not mapped.
   virtual std::span<std::byte> mapped() { return {}; }
 
+  // Says that views are few and far apart from here on, so that nothing around them is brought in;
+  // or that they are not, which is how a source begins.
+  virtual void expect_scattered(bool) {}
+
   // Gives the pages back now instead of at the end of the source's life; the caller knows that
   // nobody looks at them any more. Later views answer kClosed.
   virtual void unmap() {}
