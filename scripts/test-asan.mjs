@@ -26,7 +26,7 @@ const env = {
 }
 
 function compile(target) {
-  const tree = ['--out', build, '--config', 'RelWithDebInfo']
+  const tree = ['--out', build, '--config', 'RelWithDebInfo', '--CDCMAKE_UNITY_BUILD=ON']
   buildNative(target, [...tree, '--CDTORCHMAP_SANITIZE=ON', '--CDTORCHMAP_TESTS=ON'])
 }
 

@@ -41,8 +41,6 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
   return checkpoint;
 }
 
-// The order torch.load looks in: zip by its first bytes, then tar, then a stream of pickles; in
-// front of that safetensors, which no torch.load reads.
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {
   // Of archives and safetensors a few places are looked at; a stream is read on and on.
   source_->expect_scattered(true);
@@ -51,6 +49,8 @@ Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedReco
   return status;
 }
 
+// The order torch.load looks in: zip by its first bytes, then tar, then a stream of pickles; in
+// front of that safetensors, which no torch.load reads.
 Status Checkpoint::read_scattered(const OpenOptions& options,
                                   std::span<const InflatedRecord> inflated) {
   TRY_ASSIGN(const ByteSpan head, source_->view(0, std::min(kHeadBytes, source_->size())));

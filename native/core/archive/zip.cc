@@ -6,20 +6,14 @@
 #include <string>
 
 #include "core/archive/zip_directory.h"
+#include "core/archive/zip_layout.h"
 #include "core/cursor.h"
 
 namespace torchmap {
 
 namespace {
 
-constexpr uint32_t kLocalSignature = 0x04034b50;
-constexpr uint32_t kEntrySignature = 0x02014b50;
 constexpr uint32_t kDigestSignature = 0x05054b50;
-constexpr size_t kLocalSize = 30;
-constexpr size_t kEntrySize = 46;
-constexpr uint32_t kMax32 = 0xFFFFFFFF;
-constexpr uint16_t kStored = 0;
-constexpr uint16_t kDeflated = 8;
 // Encrypted; strongly encrypted; local header masked (APPNOTE 4.4.4).
 constexpr uint16_t kEncrypted = 1 << 0 | 1 << 6 | 1 << 13;
 

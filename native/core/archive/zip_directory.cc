@@ -5,19 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "core/archive/zip_layout.h"
+
 namespace torchmap {
 
 namespace {
 
-constexpr uint32_t kLocalSignature = 0x04034b50;
-constexpr uint32_t kEntrySignature = 0x02014b50;
 constexpr uint32_t kEndSignature = 0x06054b50;
 constexpr uint32_t kEnd64Signature = 0x06064b50;
 constexpr uint32_t kLocatorSignature = 0x07064b50;
 constexpr size_t kEndSize = 22;
 constexpr size_t kEnd64Size = 56;
 constexpr size_t kLocatorSize = 20;
-constexpr uint32_t kMax32 = 0xFFFFFFFF;
 constexpr uint16_t kMax16 = 0xFFFF;
 
 // An end record, with the numbers of its zip64 companion where there is one.

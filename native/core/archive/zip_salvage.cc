@@ -5,18 +5,17 @@
 #include <unordered_map>
 
 #include "core/archive/crc32.h"
+#include "core/archive/zip_layout.h"
 #include "core/cursor.h"
 #include "core/hash.h"
 
 namespace torchmap {
 namespace {
 
-constexpr std::string_view kLocalSignature = "PK\3\4", kDescriptorSignature = "PK\7\10",
-                           kEntrySignature = "PK\1\2";
-constexpr uint64_t kLocalSize = 30;
+// Signatures, as the bytes that they are.
+constexpr std::string_view kLocalStart = "PK\3\4", kDescriptorStart = "PK\7\10",
+                           kEntryStart = "PK\1\2";
 constexpr uint64_t kDescriptorSize = 16, kDescriptor64Size = 24;
-constexpr uint32_t kMax32 = 0xFFFFFFFF;
-constexpr uint16_t kStored = 0, kDeflated = 8;
 constexpr uint16_t kHasDescriptor = 1 << 3;
 // Flags that torch and common tools write (APPNOTE 4.4.4): deflate options, descriptor, UTF-8.
 constexpr uint16_t kCommonFlags = 1 << 1 | 1 << 2 | kHasDescriptor | 1 << 11;
@@ -86,8 +85,8 @@ Status LocalScan::run() {
 }
 
 Status LocalScan::signature(uint64_t offset, std::string_view seen) {
-  if (seen.starts_with(kLocalSignature)) return header(offset, seen);
-  if (seen.starts_with(kDescriptorSignature)) descriptor(offset, seen);
+  if (seen.starts_with(kLocalStart)) return header(offset, seen);
+  if (seen.starts_with(kDescriptorStart)) descriptor(offset, seen);
   return {};
 }
 
@@ -230,7 +229,7 @@ Result<FoundRecords> LocalScan::choose() {
     }
     found.records.push_back(record);
     if (record.cut) continue;
-    TRY_ASSIGN(const bool directory, starts_with(at, kEntrySignature));
+    TRY_ASSIGN(const bool directory, starts_with(at, kEntryStart));
     if (!directory) continue;
     found.end = at;
     break;

@@ -23,7 +23,7 @@ constexpr DataType kDataTypes[] = {
 
 constexpr std::string_view kRecord = "model.json";
 
-Status bad(const std::string& what) { return Status(Code::kBadTensor, what).in(kRecord); }
+Status bad_script(const std::string& what) { return Status(Code::kBadTensor, what).in(kRecord); }
 
 // An int64: text, as protobuf writes it, or a number.
 std::optional<int64_t> integer(const std::optional<JsonValue>& value) {
@@ -52,7 +52,7 @@ template <typename Visit>
 Status each_of(JsonValue object, std::string_view key, Visit&& visit) {
   const auto list = object.get(key);
   if (!list || list->is_null()) return {};
-  if (!list->is_array()) return bad("'" + std::string(key) + "' is no list");
+  if (!list->is_array()) return bad_script("'" + std::string(key) + "' is no list");
   return list->each_item(visit);
 }
 
@@ -60,7 +60,7 @@ Result<std::vector<int64_t>> integers(JsonValue object, std::string_view key) {
   std::vector<int64_t> out;
   TRY(each_of(object, key, [&](JsonValue item) -> Status {
     const auto number = integer(item);
-    if (!number) return bad("'" + std::string(key) + "' of a tensor holds no integer");
+    if (!number) return bad_script("'" + std::string(key) + "' of a tensor holds no integer");
     out.push_back(*number);
     return {};
   }));
@@ -134,13 +134,13 @@ Status ModelJsonReader::read_tensor(JsonValue row, Interpreter& interpreter) {
   const auto data = row.get("data");
   const auto key = data ? data->get("key") : std::nullopt;
   const auto name = key ? key->text() : std::nullopt;
-  if (!name) return bad("a tensor names no record");
+  if (!name) return bad_script("a tensor names no record");
   TRY_ASSIGN(tensor.storage, storage(row, *name, tensor.dtype));
   TRY_ASSIGN(const std::vector<int64_t> sizes, integers(row, "dims"));
   TRY_ASSIGN(const std::vector<int64_t> strides, integers(row, "strides"));
   const auto offset = row.get("offset");
   const auto start = offset ? integer(offset) : 0;
-  if (!start) return bad("the offset of a tensor is no integer");
+  if (!start) return bad_script("the offset of a tensor is no integer");
   tensor.offset = *start;
   if (is_set(row, "requiresGrad")) tensor.flags |= kRequiresGrad;
   if (is_set(row, "isQuantized")) {
@@ -148,7 +148,7 @@ Status ModelJsonReader::read_tensor(JsonValue row, Interpreter& interpreter) {
     Quantizer quantizer;
     const auto number = scale ? scale->number() : 0;
     const auto zero = zero_point ? integer(zero_point) : 0;
-    if (!number || !zero) return bad("scale or zero point of a tensor is no number");
+    if (!number || !zero) return bad_script("scale or zero point of a tensor is no number");
     quantizer.scale = *number;
     quantizer.zero_point = static_cast<double>(*zero);
     tensor.quantizer = static_cast<uint32_t>(checkpoint_.catalog_.quantizers.size());
@@ -168,8 +168,8 @@ Status ModelJsonReader::read_tensor(JsonValue row, Interpreter& interpreter) {
 Result<NodeId> ModelJsonReader::tensor_node(int64_t id, std::string_view owner) {
   if (id >= 0 && static_cast<uint64_t>(id) < tensors_.size())
     return tensors_[static_cast<size_t>(id)];
-  return bad("'" + std::string(owner.substr(0, 256)) + "' is tensor " + std::to_string(id) +
-             " of a table of " + std::to_string(tensors_.size()));
+  return bad_script("'" + std::string(owner.substr(0, 256)) + "' is tensor " + std::to_string(id) +
+                    " of a table of " + std::to_string(tensors_.size()));
 }
 
 // What stands for a tensor or a list of integers in attributes.pkl becomes it.
@@ -230,7 +230,7 @@ Status ModelJsonReader::add_parameters(JsonValue def, Pending& pending) {
     const std::string_view name = text_of(row, "name");
     const auto given = row.get("tensorId");
     const auto id = given ? integer(given) : 0;
-    if (!id) return bad("'" + std::string(name.substr(0, 256)) + "' has no tensor");
+    if (!id) return bad_script("'" + std::string(name.substr(0, 256)) + "' has no tensor");
     if (*id == -1) return {};  // its value is in what __getstate__ gave
     TRY_ASSIGN(const NodeId value, tensor_node(*id, name));
     const bool is_buffer = is_set(row, "isBuffer");
@@ -252,11 +252,11 @@ Status ModelJsonReader::add_attributes(JsonValue def, Pending& pending) {
     const std::string_view name = text_of(row, "name");
     const auto given = row.get("id");
     const auto id = given ? integer(given) : 0;
-    if (!id) return bad("attribute '" + std::string(name.substr(0, 256)) + "' has no value");
+    if (!id) return bad_script("attribute '" + std::string(name.substr(0, 256)) + "' has no value");
     if (*id == -1 || known.has_buffer(name) || known.has_parameter(name)) return {};
     if (*id < 0 || static_cast<uint64_t>(*id) >= attributes_.size()) {
-      return bad("attribute '" + std::string(name.substr(0, 256)) + "' is value " +
-                 std::to_string(*id) + " of " + std::to_string(attributes_.size()));
+      return bad_script("attribute '" + std::string(name.substr(0, 256)) + "' is value " +
+                        std::to_string(*id) + " of " + std::to_string(attributes_.size()));
     }
     if (text_of(row, "type") == "Tensor") pending.type.buffers.emplace_back(name);
     const uint32_t entry[] = {text_node(name), attributes_[static_cast<size_t>(*id)]};
@@ -273,8 +273,8 @@ Status ModelJsonReader::add_state(JsonValue def, Pending& pending) {
   if (!given) return {};
   const auto id = integer(given);
   if (!id || *id < 0 || static_cast<uint64_t>(*id) >= attributes_.size()) {
-    return bad("the state of a module is none of the " + std::to_string(attributes_.size()) +
-               " values");
+    return bad_script("the state of a module is none of the " + std::to_string(attributes_.size()) +
+                      " values");
   }
   const uint32_t state = attributes_[static_cast<size_t>(*id)];
   pool_.append(pool_.make_extra(pending.object).states, &state, 1);
@@ -284,7 +284,7 @@ Status ModelJsonReader::add_state(JsonValue def, Pending& pending) {
 
 // Each module has a class of its own, as torch gives it when it reads such a file.
 Result<NodeId> ModelJsonReader::open_module(JsonValue def, Pending& pending) {
-  if (!def.is_object()) return bad("a module is no object");
+  if (!def.is_object()) return bad_script("a module is no object");
   pending.global = static_cast<uint32_t>(pool_.globals.size());
   pool_.globals.push_back({"__torch__", pool_.keep(std::string(text_of(def, "name"))), 0});
   const NodeId type = pool_.add(Node::words(Tag::kGlobal, pending.global, 0, 0));

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kStrided = 7;  // Layout.Strided of the schema
 
-Status bad(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
+Status bad_payload(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
 
 // ScalarType of the schema, which is not c10's. Source: torch/_export/serde/schema.py (v2.13).
 std::optional<DType> dtype_of(int64_t number) {
@@ -43,11 +43,12 @@ std::optional<int64_t> plain_integer(JsonValue value) { return value.integer(); 
 template <typename Read>
 Result<std::vector<int64_t>> integers(std::optional<JsonValue> array, std::string_view what,
                                       Read&& read) {
-  if (!array || !array->is_array()) return bad("its " + std::string(what) + " are no array");
+  if (!array || !array->is_array())
+    return bad_payload("its " + std::string(what) + " are no array");
   std::vector<int64_t> out;
   TRY(array->each_item([&](JsonValue item) -> Status {
     const auto number = read(item);
-    if (!number) return bad("its " + std::string(what) + " are not all integers");
+    if (!number) return bad_payload("its " + std::string(what) + " are not all integers");
     out.push_back(*number);
     return {};
   }));
@@ -57,7 +58,7 @@ Result<std::vector<int64_t>> integers(std::optional<JsonValue> array, std::strin
 Result<bool> boolean(JsonValue meta, std::string_view key) {
   const auto value = meta.get(key);
   const auto set = value ? value->boolean() : std::nullopt;
-  if (!set) return bad("its '" + std::string(key) + "' is neither true nor false");
+  if (!set) return bad_payload("its '" + std::string(key) + "' is neither true nor false");
   return *set;
 }
 
@@ -65,11 +66,11 @@ Result<bool> boolean(JsonValue meta, std::string_view key) {
 Result<std::string> device_of(std::optional<JsonValue> device) {
   const auto type = device ? device->get("type") : std::nullopt;
   const auto name = type ? type->text() : std::nullopt;
-  if (!name) return bad("its device has no type");
+  if (!name) return bad_payload("its device has no type");
   const auto index = device->get("index");
   if (!index || index->is_null()) return std::string(*name);
   const auto number = index->integer();
-  if (!number) return bad("its device has an index that is no integer");
+  if (!number) return bad_payload("its device has an index that is no integer");
   return std::string(*name) + ":" + std::to_string(*number);
 }
 
@@ -148,7 +149,7 @@ Result<uint32_t> Pt2Payloads::tensor(Interpreter& interpreter, const Payload& pa
   const JsonValue meta = payload.meta;
   const auto path = meta.get("path_name");
   const auto path_name = path ? path->text() : std::nullopt;
-  if (!path_name) return bad("it has no 'path_name'");
+  if (!path_name) return bad_payload("it has no 'path_name'");
   if (payload.record == ZipArchive::kNone) {
     return Status(Code::kBadRecord,
                   "its record '" + std::string(*path_name) + "' is not in the archive");
@@ -164,11 +165,11 @@ Result<uint32_t> Pt2Payloads::tensor(Interpreter& interpreter, const Payload& pa
   TRY(check_method(row));
   TRY_ASSIGN(const bool is_parameter, boolean(meta, "is_param"));
   const auto described = meta.get("tensor_meta");
-  if (!described || !described->is_object()) return bad("it has no 'tensor_meta'");
+  if (!described || !described->is_object()) return bad_payload("it has no 'tensor_meta'");
 
   const auto type = described->get("dtype");
   const auto type_number = type ? type->integer() : std::nullopt;
-  if (!type_number) return bad("its dtype is no integer");
+  if (!type_number) return bad_payload("its dtype is no integer");
   const auto dtype = dtype_of(*type_number);
   if (!dtype) {
     return Status(Code::kUnsupportedDtype,
@@ -176,7 +177,7 @@ Result<uint32_t> Pt2Payloads::tensor(Interpreter& interpreter, const Payload& pa
   }
   const auto layout = described->get("layout");
   const auto layout_number = layout ? layout->integer() : std::nullopt;
-  if (!layout_number) return bad("its layout is no integer");
+  if (!layout_number) return bad_payload("its layout is no integer");
   if (*layout_number != kStrided) {
     return Status(Code::kUnsupportedLayout, "layout " + std::to_string(*layout_number) +
                                                 " of torch.export is none that has raw bytes");
@@ -187,7 +188,7 @@ Result<uint32_t> Pt2Payloads::tensor(Interpreter& interpreter, const Payload& pa
              integers(described->get("strides"), "strides", symbolic_integer));
   const auto start = described->get("storage_offset");
   const auto offset = start ? symbolic_integer(*start) : std::nullopt;
-  if (!offset) return bad("its storage offset is no integer");
+  if (!offset) return bad_payload("its storage offset is no integer");
   TRY_ASSIGN(const std::string device, device_of(described->get("device")));
   TRY_ASSIGN(const bool requires_grad, boolean(*described, "requires_grad"));
 
@@ -207,11 +208,11 @@ Result<uint32_t> Pt2Payloads::view(Interpreter& interpreter, const Payload& payl
     items.push_back(item);
     return {};
   }));
-  if (items.size() != 4) return bad("it is no array of file, sizes, strides and offset");
+  if (items.size() != 4) return bad_payload("it is no array of file, sizes, strides and offset");
   TRY_ASSIGN(const std::vector<int64_t> sizes, integers(items[1], "sizes", plain_integer));
   TRY_ASSIGN(const std::vector<int64_t> strides, integers(items[2], "strides", plain_integer));
   const auto offset = items[3].integer();
-  if (!offset) return bad("its storage offset is no integer");
+  if (!offset) return bad_payload("its storage offset is no integer");
   TRY_ASSIGN(const uint32_t base, interpreter.tensor(payload.base));
   const Tensor& complete = interpreter.catalog().tensors[base];
   if (complete.layout != Layout::kStrided || complete.storage == kNoIndex) {

@@ -5,26 +5,26 @@
 namespace torchmap {
 namespace {
 
-Status bad(const std::string& what) { return Status(Code::kBadTensor, what); }
+Status bad_geometry(const std::string& what) { return Status(Code::kBadTensor, what); }
 
 }  // namespace
 
 Result<Geometry> check_geometry(int64_t offset, std::span<const int64_t> sizes,
                                 std::span<const int64_t> strides) {
   if (sizes.size() != strides.size()) {
-    return bad("the shape has " + std::to_string(sizes.size()) + " dimensions but there are " +
-               std::to_string(strides.size()) + " strides");
+    return bad_geometry("the shape has " + std::to_string(sizes.size()) +
+                        " dimensions but there are " + std::to_string(strides.size()) + " strides");
   }
-  if (offset < 0) return bad("storage offset " + std::to_string(offset) + " is negative");
+  if (offset < 0) return bad_geometry("storage offset " + std::to_string(offset) + " is negative");
   Geometry geometry;
   bool empty = false;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] < 0)
-      return bad("dimension " + std::to_string(i) + " has negative size " +
-                 std::to_string(sizes[i]));
+      return bad_geometry("dimension " + std::to_string(i) + " has negative size " +
+                          std::to_string(sizes[i]));
     if (strides[i] < 0)
-      return bad("dimension " + std::to_string(i) + " has negative stride " +
-                 std::to_string(strides[i]));
+      return bad_geometry("dimension " + std::to_string(i) + " has negative stride " +
+                          std::to_string(strides[i]));
     empty |= sizes[i] == 0;
   }
   geometry.contiguous = true;
@@ -38,7 +38,7 @@ Result<Geometry> check_geometry(int64_t offset, std::span<const int64_t> sizes,
     const auto reach = checked_mul(size - 1, stride);
     const auto next = reach ? checked_add(last, *reach) : std::nullopt;
     if (!grown || !next || *grown > INT64_MAX || *next >= INT64_MAX) {
-      return bad("the sizes and strides reach beyond 2^63 elements");
+      return bad_geometry("the sizes and strides reach beyond 2^63 elements");
     }
     numel = *grown;
     last = *next;

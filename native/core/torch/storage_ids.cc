@@ -10,7 +10,7 @@ namespace {
 // number of them.
 constexpr size_t kMaxRowsPerKey = 64;
 
-Status bad(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
+Status bad_storage(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
 
 // The number that a key is in its only spelling, of up to 9 digits; nothing for other keys.
 std::optional<uint64_t> number_of(std::string_view key) {
@@ -71,8 +71,8 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
                          ? std::nullopt
                          : checked_mul(static_cast<uint64_t>(id.numel), info(id.meant.dtype).bytes);
   if (!bytes || *bytes > INT64_MAX) {
-    return bad("storage '" + std::string(id.key) + "' has an impossible number of elements, " +
-               std::to_string(id.numel));
+    return bad_storage("storage '" + std::string(id.key) +
+                       "' has an impossible number of elements, " + std::to_string(id.numel));
   }
   TRY(interpreter.charge((id.key.size() + id.location.size()) / 64));  // hashed and compared
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
@@ -85,8 +85,8 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
     last = at;
   }
   if (rows == kMaxRowsPerKey) {
-    return bad("storage '" + std::string(id.key) + "' is referred to with more than " +
-               std::to_string(kMaxRowsPerKey) + " dtypes and sizes");
+    return bad_storage("storage '" + std::string(id.key) + "' is referred to with more than " +
+                       std::to_string(kMaxRowsPerKey) + " dtypes and sizes");
   }
   Storage storage;
   storage.key = id.key;
@@ -118,21 +118,21 @@ Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::
   std::string_view name = next_item(text);
   constexpr std::string_view kPrefix = "<class '";
   if (!name.starts_with(kPrefix) || !name.ends_with("'>"))
-    return bad("the id of a storage has no class");
+    return bad_storage("the id of a storage has no class");
   name = name.substr(kPrefix.size(), name.size() - kPrefix.size() - 2);
   const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return bad("the id of a storage has no class");
+  if (dot == std::string_view::npos) return bad_storage("the id of a storage has no class");
   StorageId id;
   id.meant = classify_global(name.substr(0, dot), name.substr(dot + 1));
   if (id.meant.kind != GlobalKind::kStorage && id.meant.kind != GlobalKind::kUntypedStorage) {
-    return bad("storage class '" + std::string(name) + "' is unknown");
+    return bad_storage("storage class '" + std::string(name) + "' is unknown");
   }
   id.key = next_item(text);
   id.location = next_item(text);
   const std::string_view numel = next_item(text);
   const auto [end, error] = std::from_chars(numel.data(), numel.data() + numel.size(), id.numel);
   if (numel.empty() || end != numel.data() + numel.size() || error != std::errc{}) {
-    return bad("the id of a storage has no number of elements");
+    return bad_storage("the id of a storage has no number of elements");
   }
   TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
   return Persistent{Persistent::kStorage, index};
@@ -177,11 +177,11 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   }
   const auto key = interpreter.text(items[2]);
   const auto number = interpreter.integer(items[2]);
-  if (!key && !number) return bad("the key of a storage is neither text nor number");
+  if (!key && !number) return bad_storage("the key of a storage is neither text nor number");
   id.key = key ? key_of(*key) : pool.keep(std::to_string(*number));
   id.location = interpreter.text(items[3]).value_or("cpu");
   const auto numel = interpreter.integer(items[4]);
-  if (!numel) return bad("storage '" + std::string(id.key) + "' has no number of elements");
+  if (!numel) return bad_storage("storage '" + std::string(id.key) + "' has no number of elements");
   id.numel = *numel;
   TRY_ASSIGN(const uint32_t root, storage(interpreter, id));
   if (items.size() < 6 || interpreter.is_none(items[5]))
@@ -193,8 +193,8 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   const auto size = view_key ? interpreter.integer((*view)[2]) : std::nullopt;
   if (!offset || !size || *offset < 0 || *size < 0 || *offset > *numel ||
       *size > *numel - *offset) {
-    return bad("a view of storage '" + std::string(id.key) + "' does not lie inside its " +
-               std::to_string(*numel) + " elements");
+    return bad_storage("a view of storage '" + std::string(id.key) + "' does not lie inside its " +
+                       std::to_string(*numel) + " elements");
   }
   const DType dtype = interpreter.catalog().storages[root].dtype;
   const uint64_t view_bytes = static_cast<uint64_t>(*size) * info(dtype).bytes;
