@@ -4,5 +4,7 @@ export default {
   modulePathIgnorePatterns: ['<rootDir>/(build.*|dist|prebuilds)/'],
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // Machines differ; a test that hangs is found all the same.
+  testTimeout: 60_000,
   transform: { '\\.m?ts$': ['@swc/jest', { jsc: { target: 'es2022' } }] },
 }

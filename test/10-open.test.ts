@@ -4,12 +4,10 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { runInNewContext } from 'node:vm'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { type Checkpoint, open, openSync, type Source } from '../lib/index'
 import { inProcess } from './support/child'
 import { ramp, rejection, temporaryFolder, tensorOf, writeSample } from './support/samples'
-
-jest.setTimeout(60_000)
 
 const folder = temporaryFolder('open')
 const path = writeSample(join(folder, 'sample.pth'))

@@ -14,7 +14,7 @@ import { describe, expect, test } from '@jest/globals'
 import { type Checkpoint, isCheckpointError, open, openSync } from '../lib/index'
 import { bytes, u32, u64 } from './support/bytes'
 import { FIXTURES } from './support/golden'
-import { ramp, refusal, temporaryFolder, tensorOf } from './support/samples'
+import { elementBytes, ramp, refusal, temporaryFolder, tensorOf } from './support/samples'
 
 const SALVAGE = { salvage: true }
 const golden = (name: string): Buffer => readFileSync(join(FIXTURES, name))
@@ -22,18 +22,6 @@ const namesOf = ({ tensors, skipped }: Checkpoint): string[] =>
   [...tensors.keys(), ...skipped.map(({ name }) => name)].sort()
 /** The second tensor of a name is called `#2`, a second skipped one has the same name. */
 const plain = (names: string[]): string[] => names.map((name) => name.replace(/#\d+$/, '')).sort()
-
-/** The bytes of every dense tensor, and of the parts of others. */
-function bytesOf(checkpoint: Checkpoint): Map<string, string> {
-  const found = new Map<string, string>()
-  for (const [name, tensor] of checkpoint.tensors) {
-    const isDense = tensor.layout === 'strided' && !tensor.isMeta && !tensor.shape.includes(-1)
-    const all = isDense ? [tensor] : Object.values(tensor.parts)
-    const dense = all.filter((part) => !part.isMeta && !part.shape.includes(-1))
-    found.set(name, dense.map((part) => Buffer.from(part.bytes()).toString('latin1')).join())
-  }
-  return found
-}
 
 interface Outcome {
   opened: number
@@ -51,7 +39,7 @@ function cutEverywhere(whole: Buffer): Outcome {
       .filter((name) => name !== 'constants')
       .join()
   const original = openSync(whole)
-  const [names, wanted] = [list(original), bytesOf(original)]
+  const [names, wanted] = [list(original), elementBytes(original)]
   const outcome: Outcome = { opened: 0, partly: 0, refused: new Set(), wrong: [] }
   for (let length = 0; length < whole.length; ++length) {
     const check = (what: string, isRight: boolean) => {
@@ -72,7 +60,7 @@ function cutEverywhere(whole: Buffer): Outcome {
     check('names', list(checkpoint) === names)
     for (const { code } of skipped) check(code, /^(TRUNCATED|UNSUPPORTED_.*)$/.test(code))
     if (tensors.size > 0 && tensors.size < original.tensors.size) ++outcome.partly
-    for (const [name, found] of bytesOf(checkpoint)) check(name, found === wanted.get(name))
+    for (const [name, found] of elementBytes(checkpoint)) check(name, found === wanted.get(name))
     checkpoint.close()
   }
   original.close()

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from '@jest/globals'
 import { FIXTURES, SETS } from './support/golden'
 import { type Job, mutationsOf, type Report } from './support/hostile'
+import { hasSanitizers, thin } from './support/pace'
 
 const LARGEST = 4096
 const CHILDREN = 2
@@ -17,9 +18,6 @@ const MOST_MEMORY = 2 ** 30
 /** Each mutation takes well below a millisecond; a child that stands still is hanging. */
 const PATIENCE_MS = 60_000
 
-// The sanitizers make everything an order of magnitude slower; CI has no time for all of it.
-const hasSanitizers = process.env.ASAN_OPTIONS !== undefined
-const thin = hasSanitizers ? 31 : process.env.CI === undefined ? 1 : 7
 const memory = hasSanitizers ? 4 * MOST_MEMORY : MOST_MEMORY
 
 const folder = mkdtempSync(join(tmpdir(), 'torchmap-hostile-'))

@@ -1,5 +1,5 @@
 /** Pickles that say what cannot be: lengths, values and tensors. Each is refused by name, or is inert data. */
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { openSync } from '../lib/index'
 import {
   bytes,
@@ -17,9 +17,6 @@ import {
 } from './support/bytes'
 import { ramp, refusal } from './support/samples'
 import { walk } from './support/walk'
-
-// The sanitizers make everything slow.
-jest.setTimeout(60_000)
 
 const open = (...parts: Part[]) => openSync(checkpointOf(pickle(...parts)))
 

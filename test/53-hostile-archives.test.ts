@@ -1,6 +1,6 @@
 /** Archives that lie: about places, sizes, counts and names. Nothing is believed before it is checked. */
 import { deflateRawSync } from 'node:zlib'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { type Checkpoint, openSync } from '../lib/index'
 import {
   bytes,
@@ -14,9 +14,6 @@ import {
   zip,
 } from './support/bytes'
 import { ramp, refusal } from './support/samples'
-
-// The sanitizers make everything slow.
-jest.setTimeout(60_000)
 
 const data = pickle(tensor())
 const sample = () => sampleEntries(data)

@@ -359,11 +359,9 @@ describe('many from few bytes', () => {
     ])
 
   test('a million chunks', () => {
-    const begin = performance.now()
     using checkpoint = beside(bad(many(rows(0, 3), 1_000_000), [top]))
     expect(checkpoint.skipped).toMatchObject([{ name: 'bad', code: 'BAD_INDEX' }])
     expect(checkpoint.skipped[0]!.message).toContain('overlap')
-    expect(performance.now() - begin).toBeLessThan(30_000)
   })
 
   test('a million empty chunks', () => {

@@ -11,6 +11,7 @@ import { bytes, checkpointOf, global, op, pickle, tensor, text, u64 } from './su
 import { Flat, Size, writeZero } from './support/deepspeed-writer'
 import { FIXTURES } from './support/golden'
 import { mappings } from './support/memory'
+import { thinned } from './support/pace'
 import { refusal, temporaryFolder } from './support/samples'
 import { altered, recordsOf, spliced, withRecord } from './support/splice'
 import { outcomeOf, walk } from './support/walk'
@@ -53,7 +54,7 @@ function tryAll(
   const outcomes = new Set<string>()
   const failures: string[] = []
   let cases = 0
-  for (const [name, content] of contents) {
+  for (const [name, content] of thinned(contents)) {
     writeFileSync(file, content)
     const options = MODES[cases++ % MODES.length]!
     try {

@@ -3,10 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 
 // Processes are started; on a busy machine that takes its time.
-jest.setTimeout(60_000)
 
 const root = join(__dirname, '..')
 const golden = join(root, 'examples/tcn.pth')

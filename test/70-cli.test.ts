@@ -3,13 +3,11 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { openSync } from '../lib/index'
 import { writeCheckpoint } from './support/checkpoint-writer'
 import { FIXTURES } from './support/golden'
 import { temporaryFolder } from './support/samples'
-
-jest.setTimeout(60_000)
 
 const root = join(__dirname, '..')
 const bin = join(root, 'bin/torchmap')

@@ -85,3 +85,15 @@ export async function rejection(promise: Promise<unknown>): Promise<Error> {
 export async function both(source: Source, options?: OpenOptions): Promise<Checkpoint[]> {
   return [await open(source, options), openSync(source, options)]
 }
+
+/** The bytes of every dense tensor, and of the parts of others. */
+export function elementBytes(checkpoint: Checkpoint): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [name, tensor] of checkpoint.tensors) {
+    const isDense = tensor.layout === 'strided' && !tensor.isMeta && !tensor.shape.includes(-1)
+    const all = isDense ? [tensor] : Object.values(tensor.parts)
+    const dense = all.filter((part) => !part.isMeta && !part.shape.includes(-1))
+    found.set(name, dense.map((part) => Buffer.from(part.bytes()).toString('latin1')).join())
+  }
+  return found
+}
