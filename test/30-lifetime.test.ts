@@ -183,8 +183,9 @@ test('without external buffers there are copies of the same bytes', () => {
         const rows = tensors.map((tensor) => [Array.from(tensor.data, Number), tensor.isZeroCopy])
         const isShared = tensors[0]?.data.buffer === tensors[1]?.data.buffer
         const held = tensors.map(({ data }) => data)
+        const buffers = held.map(({ buffer }) => buffer.byteLength)
         checkpoint.close()
-        return { rows, isShared, lengths: held.map(({ length }) => length) }
+        return { rows, isShared, buffers, lengths: held.map(({ length }) => length) }
       },
       [path],
       env,
@@ -200,6 +201,9 @@ test('without external buffers there are copies of the same bytes', () => {
   expect(pages.result?.rows).toEqual(values.map((value, i) => [value, i !== 2]))
   expect(copies.result?.rows).toEqual(values.map((value) => [value, false]))
   expect([pages.result?.isShared, copies.result?.isShared]).toEqual([true, true])
+  // Pages are shared by neighbours; nothing is copied that lies beside what was asked for.
+  expect(new Set(pages.result?.buffers).size).toBe(2)
+  expect(copies.result?.buffers).toEqual([24, 24, 8, 16])
   // Alike to the caller: what was a view is gone, what was gathered stays.
   expect(copies.result?.lengths).toEqual(pages.result?.lengths)
 })

@@ -17,6 +17,7 @@ struct Session {
 
   std::unique_ptr<Checkpoint> checkpoint;  // empty once closed
   std::optional<Windows> windows;
+  bool external = true;  // whether pages may be handed out as they are
 };
 
 Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);

@@ -13,9 +13,10 @@ using Hold = std::shared_ptr<Source>;
 // frees its finalizer's data a second time when the runtime refuses (node-addon-api 8.9,
 // Napi::ArrayBuffer::New), and only for lengths the caller has found to be allowed. The finalizer
 // drops one reference and nothing else: some runtimes run it on another thread. Returns whether
-// `buffer` was made.
-bool wrap_pages(Napi::Env env, const Hold& source, uint64_t begin, uint64_t length,
+// `buffer` was made; a runtime that makes none is not asked again.
+bool wrap_pages(Napi::Env env, Session& session, uint64_t begin, uint64_t length,
                 napi_value& buffer) {
+  const Hold& source = session.checkpoint->source_handle();
   auto* hold = new Hold(source);
   const auto finalize = [](napi_env, void*, void* hint) noexcept {
     delete static_cast<Hold*>(hint);
@@ -25,7 +26,10 @@ bool wrap_pages(Napi::Env env, const Hold& source, uint64_t begin, uint64_t leng
   if (status == napi_ok) return true;
   // napi_no_external_buffers_allowed: nothing was taken over. On any other failure Node has called
   // the finalizer.
-  if (status == napi_no_external_buffers_allowed) delete hold;
+  if (status == napi_no_external_buffers_allowed) {
+    delete hold;
+    session.external = false;
+  }
   bool pending = false;
   if (napi_is_exception_pending(env, &pending) == napi_ok && pending) {
     napi_value ignored;
@@ -57,7 +61,6 @@ Napi::Value window(const Napi::CallbackInfo& info) {
   if (!session.checkpoint) return closed(env);
   const auto storage = static_cast<uint32_t>(integer_of(info[1]));
   const uint64_t start = integer_of(info[2]), end = integer_of(info[3]);
-  const bool external = info[4].ToBoolean();
   const uint64_t longest = info[5].IsNumber() ? integer_of(info[5]) : UINT64_MAX;
   Source& source = session.checkpoint->source();
   if (storage >= session.checkpoint->catalog().storages.size())
@@ -65,29 +68,35 @@ Napi::Value window(const Napi::CallbackInfo& info) {
   if (Status status = check_range(*session.checkpoint, storage, start, end); !status.ok())
     return failure(env, status);
   if (Status status = source.check_unchanged(); !status.ok()) return failure(env, status);
-  auto found = session.windows->find(storage, start, end, longest);
-  if (!found.ok()) return failure(env, found.status());
+  Windows& windows = *session.windows;
   const auto pages = source.mapped();
-  if (!fits(found->begin, found->end - found->begin, pages.size()))
-    throw Napi::RangeError::New(env, "the window is not in the mapping");
-
   Napi::Object result = Napi::Object::New(env);
-  result["window"] = static_cast<double>(found->id);
-  result["byteOffset"] = static_cast<double>(found->offset);
-  if (!found->fresh) return result;
-  const uint64_t length = found->end - found->begin;
   napi_value buffer = nullptr;
-  bool zero_copy =
-      external && !found->copy &&
-      wrap_pages(env, session.checkpoint->source_handle(), found->begin, length, buffer);
-  if (!zero_copy) {
-    Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, length);
-    expect_writes({static_cast<std::byte*>(copy.Data()), length});
-    std::memcpy(copy.Data(), pages.data() + found->begin, length);
-    buffer = copy;
+  if (!info[4].ToBoolean()) session.external = false;
+  // Twice where the runtime turns out to refuse external buffers.
+  while (buffer == nullptr) {
+    auto found = windows.find(storage, start, end, longest, session.external);
+    if (!found.ok()) return failure(env, found.status());
+    const uint64_t length = found->end - found->begin;
+    if (!fits(found->begin, length, pages.size()))
+      throw Napi::RangeError::New(env, "the window is not in the mapping");
+    result["window"] = static_cast<double>(found->id);
+    result["byteOffset"] = static_cast<double>(found->offset);
+    if (!found->fresh) return result;
+    bool zero_copy = session.external && !found->copy;
+    if (zero_copy && !wrap_pages(env, session, found->begin, length, buffer)) {
+      if (!session.external) continue;
+      zero_copy = false;
+    }
+    if (!zero_copy) {
+      Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, length);
+      expect_writes({static_cast<std::byte*>(copy.Data()), length});
+      std::memcpy(copy.Data(), pages.data() + found->begin, length);
+      buffer = copy;
+    }
+    result["zeroCopy"] = zero_copy;
   }
   result["buffer"] = Napi::Value(env, buffer);
-  result["zeroCopy"] = zero_copy;
   return result;
 }
 

@@ -58,14 +58,15 @@ void Windows::plan() {
   planned_ = true;
 }
 
-Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint64_t longest) {
+Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint64_t longest,
+                             bool shared) {
   if (!planned_) plan();
   TRY_ASSIGN(const uint64_t offset, checkpoint_.storage_offset(index));
   const Storage& storage = checkpoint_.catalog().storages[index];
   const uint64_t itemsize = storage.untyped ? kAlignment : info(storage.dtype).bytes;
   Window window;
   // Rows can have been added since the cells were planned.
-  const uint32_t cell = index < cell_of_.size() ? cell_of_[index] : kNone;
+  const uint32_t cell = shared && index < cell_of_.size() ? cell_of_[index] : kNone;
   if (cell != kNone && (offset - cells_[cell].begin) % itemsize == 0) {
     window.begin = cells_[cell].begin;
     window.end = cells_[cell].end;

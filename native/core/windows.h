@@ -2,8 +2,8 @@
 //
 // V8 charges every external buffer its full length and collects more often the more of them there
 // are, so small storages that lie near each other share one window, at most kCell long; a large
-// storage has its own. Never one window for the whole file: some runtimes end at 2^32 bytes, and
-// cloning a view clones its buffer.
+// storage has its own. Never one window for the whole file: some runtimes end at 2^32 bytes. Where
+// windows are copies, each storage has its own.
 #pragma once
 
 #include <map>
@@ -24,14 +24,15 @@ struct Window {
 
 class Windows {
  public:
-  static constexpr uint64_t kCell = uint64_t{128} << 20;
+  static constexpr uint64_t kCell = uint64_t{1} << 30;
   static constexpr uint64_t kSmall = uint64_t{64} << 10;
 
   explicit Windows(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   // A window over bytes [start, end) of a storage, no longer than `longest` bytes unless the range
-  // itself is.
-  Result<Window> find(uint32_t storage, uint64_t start, uint64_t end, uint64_t longest);
+  // itself is; `shared`: with its neighbours.
+  Result<Window> find(uint32_t storage, uint64_t start, uint64_t end, uint64_t longest,
+                      bool shared = true);
 
  private:
   struct Range {

@@ -288,6 +288,10 @@ TEST(windows_of_storages) {
   EXPECT_EQ(second->id, first->id);  // small neighbours share one
   EXPECT_FALSE(second->fresh);
   EXPECT_EQ(static_cast<uint8_t>(checkpoint.bytes[second->begin + second->offset]), 64 + 4);
+  auto own = windows.find(1, 4, 64, 1 << 30, false);  // where windows are copies
+  ASSERT_TRUE(own.ok());
+  EXPECT_EQ(own->end - own->begin, 64u);
+  EXPECT_EQ(own->offset, 4u);
   auto empty = windows.find(2, 0, 0, 1 << 30);
   ASSERT_TRUE(empty.ok());
   EXPECT_LE(empty->end, checkpoint.bytes.size());

@@ -16,8 +16,8 @@ constexpr uint64_t kMostNodes = UINT32_MAX - 1024;
 constexpr uint64_t kPollInterval = 4096;
 // Bytes of a pickle for each node and word that is reserved before it is decoded, fewer than real
 // checkpoints have; and the most that is reserved, since a pickle can be one long text.
-constexpr size_t kBytesPerNode = 16, kBytesPerWord = 8;
-constexpr size_t kMostReserved = size_t{1} << 20;
+constexpr size_t kBytesPerNode = 12, kBytesPerWord = 8;
+constexpr size_t kMostReserved = size_t{1} << 21;
 
 }  // namespace
 
