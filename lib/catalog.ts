@@ -47,33 +47,26 @@ export interface AddedRow extends View {
   flags: number
 }
 
+const NO_DIMS: readonly number[] = Object.freeze([])
+
 /**
- * Frozen arrays of sizes or strides. Most tensors share theirs with others of the checkpoint: equal
- * ones are the same array, mostly.
+ * Frozen arrays of sizes or strides by where they stand. Most tensors share theirs with others of
+ * the checkpoint, and what stands in one place is mostly one array.
  */
 class DimsCache {
-  readonly #known: (readonly number[] | undefined)[] = Array.from({ length: 256 })
+  readonly #places = new Uint32Array(256).fill(NO_INDEX)
+  readonly #known: (readonly number[])[] = Array.from({ length: 256 }, () => NO_DIMS)
 
   /** Numbers [start, end) of `dims`. */
   at(dims: Float64Array, start: number, end: number): readonly number[] {
-    let hash = end - start
-    for (let i = start; i < end; ++i) hash = (Math.imul(hash, 31) + dims[i]!) | 0
-    const slot = (hash ^ (hash >>> 8)) & 255
-    const known = this.#known[slot]
-    if (known !== undefined && isSame(known, dims, start, end)) return known
-    const made: number[] = []
-    for (let i = start; i < end; ++i) made.push(dims[i]!)
-    this.#known[slot] = Object.freeze(made)
+    if (start === end) return NO_DIMS
+    const slot = start & 255
+    if (this.#places[slot] === start) return this.#known[slot]!
+    const made = Object.freeze(Array.from(dims.subarray(start, end)))
+    this.#places[slot] = start
+    this.#known[slot] = made
     return made
   }
-}
-
-function isSame(known: readonly number[], dims: Float64Array, start: number, end: number): boolean {
-  if (known.length !== end - start) return false
-  for (let i = start; i < end; ++i) {
-    if (known[i - start] !== dims[i]) return false
-  }
-  return true
 }
 
 function setLong(words: Uint32Array, word: number, value: number): void {
@@ -154,7 +147,18 @@ export class Catalog {
   }
 
   dtype(row: number): DTypeInfo {
-    return DTYPES[this.#word(row, TensorWord.kind) & 0xff]!
+    const kind =
+      row < FIRST_ADDED
+        ? this.#tables.tensors[row * TensorWord.count + TensorWord.kind]!
+        : this.#word(row, TensorWord.kind)
+    return DTYPES[kind & 0xff]!
+  }
+
+  /** Whether it is nested or jagged. Rows that were added are not. */
+  isRagged(row: number): boolean {
+    if (row >= FIRST_ADDED) return false
+    const kind = this.#tables.tensors[row * TensorWord.count + TensorWord.kind]!
+    return ((kind >>> 16) & TensorFlag.ragged) !== 0
   }
 
   /** Sizes in elements. */
@@ -169,15 +173,21 @@ export class Catalog {
 
   /** Sizes, frozen. */
   shape(row: number): readonly number[] {
-    const start = this.#word(row, TensorWord.dims)
-    return this.#dimsCache.at(this.#dimsOf(row), start, start + this.ndim(row))
+    if (row >= FIRST_ADDED) return Object.freeze([...this.sizes(row)])
+    const { tensors, dims } = this.#tables
+    const at = row * TensorWord.count
+    const start = tensors[at + TensorWord.dims]!
+    return this.#dimsCache.at(dims, start, start + tensors[at + TensorWord.ndim]!)
   }
 
   /** Strides, frozen. */
   stride(row: number): readonly number[] {
-    const ndim = this.ndim(row)
-    const start = this.#word(row, TensorWord.dims) + ndim
-    return this.#dimsCache.at(this.#dimsOf(row), start, start + ndim)
+    if (row >= FIRST_ADDED) return Object.freeze([...this.strides(row)])
+    const { tensors, dims } = this.#tables
+    const at = row * TensorWord.count
+    const ndim = tensors[at + TensorWord.ndim]!
+    const start = tensors[at + TensorWord.dims]! + ndim
+    return this.#dimsCache.at(dims, start, start + ndim)
   }
 
   #dims(row: number, from: number): Float64Array {

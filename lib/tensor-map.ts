@@ -77,49 +77,73 @@ class Positions extends Home {
   }
 }
 
+/** The most items that are made before they are asked for. */
+const LONGEST_BLOCK = 64
+
 /**
  * An iterator over positions: a plain object, because a step of a generator costs as much as making
- * the tensor.
+ * the tensor. Items are made a few at a time, at first one, so that a step is short.
  */
 abstract class Steps<T> {
-  protected readonly positions: Positions
+  readonly #positions: Positions
   #next = 0
+  #block: T[] = []
+  #taken = 0
 
   static {
     Object.setPrototypeOf(Steps.prototype, ITERATOR)
   }
 
   constructor(positions: Positions) {
-    this.positions = positions
+    this.#positions = positions
   }
 
   next(): IteratorResult<T, undefined> {
-    if (this.#next >= this.positions.rows.length) return { value: undefined, done: true }
-    return { value: this.at(this.#next++), done: false }
+    if (this.#taken === this.#block.length && !this.#advance())
+      return { value: undefined, done: true }
+    return { value: this.#block[this.#taken++]!, done: false }
   }
 
   get [Symbol.toStringTag](): string {
     return 'TensorMap Iterator'
   }
 
-  protected abstract at(position: number): T
+  /** Makes the next items; whether there are any. */
+  #advance(): boolean {
+    const left = this.#positions.rows.length - this.#next
+    const count = Math.min(left, LONGEST_BLOCK, 2 * this.#block.length || 1)
+    if (count === 0) return false
+    this.#block = this.items(this.#positions, this.#next, this.#next + count)
+    this.#next += count
+    this.#taken = 0
+    return true
+  }
+
+  protected abstract items(positions: Positions, start: number, end: number): T[]
 }
 
 class NameSteps extends Steps<string> {
-  protected at(position: number): string {
-    return this.positions.name(position)
+  protected items(positions: Positions, start: number, end: number): string[] {
+    const items: string[] = []
+    for (let position = start; position < end; ++position) items.push(positions.name(position))
+    return items
   }
 }
 
 class TensorSteps extends Steps<Tensor> {
-  protected at(position: number): Tensor {
-    return this.positions.tensor(position)
+  protected items(positions: Positions, start: number, end: number): Tensor[] {
+    const items: Tensor[] = []
+    for (let position = start; position < end; ++position) items.push(positions.tensor(position))
+    return items
   }
 }
 
 class EntrySteps extends Steps<[string, Tensor]> {
-  protected at(position: number): [string, Tensor] {
-    return [this.positions.name(position), this.positions.tensor(position)]
+  protected items(positions: Positions, start: number, end: number): [string, Tensor][] {
+    const items: [string, Tensor][] = []
+    for (let position = start; position < end; ++position)
+      items.push([positions.name(position), positions.tensor(position)])
+    return items
   }
 }
 

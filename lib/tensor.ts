@@ -71,7 +71,7 @@ export class Tensor {
   }
 
   get dtype(): DType {
-    return this.#session.catalog.dtype(this.#row).name
+    return this.#home.session.catalog.dtype(this.#row).name
   }
 
   /**
@@ -79,12 +79,16 @@ export class Tensor {
    * nested tensor that differs from row to row.
    */
   get shape(): readonly number[] {
+    const { catalog } = this.#home.session
+    return catalog.isRagged(this.#row) ? this.#raggedShape() : catalog.shape(this.#row)
+  }
+
+  #raggedShape(): readonly number[] {
     if (this.#lazy?.shape !== undefined) return this.#lazy.shape
     const shape = this.#session.catalog.shape(this.#row)
-    const sizes = this.#has(TensorFlag.ragged) ? this.parts.sizes : undefined
-    if (sizes === undefined) return shape
+    const { sizes } = this.parts
     // What rows have in common lies in the bytes of a tensor.
-    if (this.#session.isClosed) return shape
+    if (sizes === undefined || this.#session.isClosed) return shape
     this.#lazy ??= {}
     this.#lazy.shape = Object.freeze([shape[0]!, ...(commonSizes(sizes) ?? shape.slice(1))])
     return this.#lazy.shape

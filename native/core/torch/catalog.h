@@ -1,7 +1,10 @@
 // The tables a reader fills: storages and the tensors over them. Plain rows, no object per tensor.
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -134,6 +137,10 @@ struct Catalog {
   std::map<uint32_t, std::string> lost;   // storages whose bytes a damaged file lost, and why
 
   uint32_t device(std::string_view name);
+  // Where these, as many of one as of the other, stand in `dims`: equal ones mostly in one place.
+  // Nothing when there are more than numbers of 32 bits can count.
+  std::optional<uint32_t> add_dims(std::span<const int64_t> sizes,
+                                   std::span<const int64_t> strides);
   const int64_t* sizes(const Tensor& tensor) const { return dims.data() + tensor.dims; }
   const int64_t* strides(const Tensor& tensor) const {
     return dims.data() + tensor.dims + tensor.ndim;
@@ -143,6 +150,11 @@ struct Catalog {
   std::map<std::string_view, uint32_t> device_index_;
   std::string_view last_device_;
   uint32_t last_index_ = 0;
+  // By a hash, the place + 1 of the last dimensions that had it, and their number.
+  struct KnownDims {
+    uint32_t place = 0, ndim = 0;
+  };
+  std::array<KnownDims, 256> known_dims_;
 };
 
 }  // namespace torchmap

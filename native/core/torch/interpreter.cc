@@ -246,6 +246,13 @@ Result<uint32_t> Interpreter::tensor(NodeId id) {
   return node.a;
 }
 
+Result<uint32_t> Interpreter::dims(std::span<const int64_t> sizes,
+                                   std::span<const int64_t> strides) {
+  const std::optional<uint32_t> place = catalog_.add_dims(sizes, strides);
+  if (place) return *place;
+  return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
+}
+
 Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t> sizes,
                                          std::span<const int64_t> strides) {
   TRY_ASSIGN(Geometry geometry, check_geometry(tensor.offset, sizes, strides));
@@ -271,13 +278,8 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
     // they are.
     if (storage.untyped && storage.swap == 0) storage.swap = info(tensor.dtype).swap;
   }
-  tensor.dims = static_cast<uint32_t>(catalog_.dims.size());
   TRY(charge(2 * sizes.size()));
-  if (catalog_.dims.size() > UINT32_MAX - 2 * sizes.size()) {
-    return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
-  }
-  catalog_.dims.append(sizes.data(), sizes.size());
-  catalog_.dims.append(strides.data(), strides.size());
+  TRY_ASSIGN(tensor.dims, dims(sizes, strides));
   catalog_.tensors.push(tensor);
   return static_cast<uint32_t>(catalog_.tensors.size() - 1);
 }

@@ -107,6 +107,7 @@ class Interpreter {
   Result<uint32_t> tensor(NodeId id);
 
   // Adds a strided tensor after checking its geometry against the storage.
+  Result<uint32_t> dims(std::span<const int64_t> sizes, std::span<const int64_t> strides);
   Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes,
                               std::span<const int64_t> strides);
 

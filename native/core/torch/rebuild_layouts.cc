@@ -166,17 +166,11 @@ Result<uint32_t> Interpreter::rebuild_jagged(Args args) {
 Result<uint32_t> Interpreter::add_ragged(Tensor tensor, std::span<const Part> parts,
                                          std::span<const int64_t> shape) {
   TRY(charge(2 * shape.size()));
-  if (catalog_.dims.size() > UINT32_MAX - 2 * shape.size()) {
-    return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
-  }
   tensor.storage = kNoIndex;
   tensor.offset = 0;
   tensor.flags = static_cast<uint16_t>((tensor.flags & kRequiresGrad) | kRagged);
   tensor.ndim = static_cast<uint32_t>(shape.size());
-  tensor.dims = static_cast<uint32_t>(catalog_.dims.size());
-  catalog_.dims.append(shape.data(), shape.size());
-  const std::vector<int64_t> strides(shape.size());
-  catalog_.dims.append(strides.data(), strides.size());
+  TRY_ASSIGN(tensor.dims, dims(shape, std::vector<int64_t>(shape.size())));
   tensor.parts = static_cast<uint32_t>(catalog_.parts.size());
   tensor.part_count = static_cast<uint32_t>(parts.size());
   catalog_.parts.append(parts.data(), parts.size());
