@@ -251,6 +251,20 @@ export interface Verified {
   rows: Float64Array
 }
 
+/** Columns of what {@link Binding.load} is to read. */
+export const LoadColumn = {
+  storage: 0,
+  /** Bytes [start, end) of the storage. */
+  start: 1,
+  end: 2,
+  dtype: 3,
+  /** 1: as float32, which is for real dtypes only. */
+  toFloat32: 4,
+  /** Bytes from the start of the target. */
+  offset: 5,
+  count: 6,
+} as const
+
 export interface Binding {
   /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
   openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
@@ -328,6 +342,31 @@ export interface Binding {
    * it.
    */
   close(handle: Handle, buffers: ArrayBuffer[]): void
+
+  /**
+   * Reads elements that lie in the file as they are, row-major and in host order, into `targets`,
+   * one for each row of {@link LoadColumn}. What the file holds, not what was written to pages.
+   */
+  loadSync(handle: Handle, rows: Float64Array, targets: Uint8Array[]): Outcome<object>
+  /**
+   * The same off the main thread; the handle may be closed meanwhile, but nothing may take away the
+   * memory of the targets. `control` as in {@link Binding.verify}.
+   */
+  load(
+    handle: Handle,
+    rows: Float64Array,
+    targets: Uint8Array[],
+    control: BigUint64Array,
+  ): Promise<Outcome<object>>
+  /** Has the system bring bytes of the file into its page cache. Rows of offset and length. */
+  readAhead(handle: Handle, rows: Float64Array): Promise<Outcome<object>>
+  /**
+   * Takes pages of the file out of resident memory, all but those that were written to; with
+   * `release` also out of the system's page cache. Nothing happens where they are not all there.
+   */
+  drop(handle: Handle, offset: number, length: number, release: boolean): Outcome<object>
+  /** For each storage where in the file its bytes or the header in front of them begin, or -1. */
+  storagePlaces(handle: Handle): Outcome<{ places: Float64Array }>
 
   /**
    * Compares the records of an archive with their checksums. `source`: the bytes the checkpoint was

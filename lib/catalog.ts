@@ -154,6 +154,11 @@ export class Catalog {
     return DTYPES[kind & 0xff]!
   }
 
+  /** Whether the elements lie row-major in the storage, without gaps. */
+  isContiguous(row: number): boolean {
+    return (this.flags(row) & TensorFlag.contiguous) !== 0
+  }
+
   /** Whether it is nested or jagged. Rows that were added are not. */
   isRagged(row: number): boolean {
     if (row >= FIRST_ADDED) return false

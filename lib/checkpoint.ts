@@ -4,13 +4,25 @@
 
 import { inspect } from 'node:util'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
+import { StateError } from './errors'
 import { Origin, type Producer, type TrainingPart } from './flavor/origin'
 import type { Flavor } from './flavor/rules'
 import type { Limits } from './limits'
+import { type LoadEntry, type LoadOptions, readAllInto } from './load'
 import { printable } from './printable'
+import { checkReadableOptions, type ReadableOptions, TensorReadable } from './readable'
 import { type FoldOptions, type StateDict, type StateDictOptions, StateDicts } from './state-dict'
-import type { Tensor } from './tensor'
-import { checkVerifyOptions, type RecordVerdict, type VerifyOptions, verify } from './verify'
+import {
+  checkNames,
+  checkStreamOptions,
+  inFileOrder,
+  prefetch,
+  type StreamOptions,
+  stream,
+} from './stream'
+import { rowOf, type Tensor } from './tensor'
+import { type RecordVerdict, type VerifyOptions, verify } from './verify'
+import { checkWatchOptions } from './watch'
 
 /** Only this package makes checkpoints. */
 const KEY = Symbol('Checkpoint')
@@ -159,6 +171,62 @@ export class Checkpoint {
   }
 
   /**
+   * Tensors one after another, for what is larger than memory: the system reads ahead of the
+   * consumer as far as `budget` allows, and pages leave the process behind it. Arrays over the file
+   * stay valid, what was written to them stays, and looked at again their pages come back. Copies,
+   * which tensors that do not lie in a file as they are have for `data`, are given up.
+   *
+   * @throws {@link StateError} `NO_SUCH_TENSOR`, `CLOSED` also when the checkpoint is closed on the
+   * way
+   */
+  stream(options: StreamOptions = {}): AsyncGenerator<Tensor, void, undefined> {
+    const checked = checkStreamOptions(options)
+    return stream(this.#chosen(checked.names), checked)
+  }
+
+  /**
+   * Tensors as the bytes of a safetensors file, in the order of this file; nothing is kept but a
+   * chunk of it, and it is read at the pace of the consumer. `byteLength` of the stream says how long
+   * it is. For Node's streams: `Readable.fromWeb(checkpoint.readable())`.
+   *
+   * @throws {@link UnsupportedError} `UNSUPPORTED_DTYPE` for dtypes that safetensors has no name for,
+   * `UNSUPPORTED_LAYOUT` for tensors without elements of their own
+   * @throws {@link StateError} `NO_SUCH_TENSOR`, `CLOSED`
+   */
+  readable(options: ReadableOptions = {}): TensorReadable {
+    const checked = checkReadableOptions(options)
+    const tensors = new Map(inFileOrder(this.#chosen(checked.names)))
+    return new TensorReadable(tensors, checked, this.path)
+  }
+
+  /**
+   * Has the system bring the bytes of tensors into its page cache, of all by default.
+   *
+   * @throws {@link StateError} `NO_SUCH_TENSOR`, `CLOSED`
+   */
+  async prefetch(names?: Iterable<string>): Promise<void> {
+    checkNames(names)
+    await prefetch(this.#chosen(names))
+  }
+
+  /**
+   * {@link Tensor.readInto} of many tensors at once: a map, or pairs, of names among
+   * {@link tensors} and targets, or `{ target, dtype, offset }`. All of a file is read in the order
+   * of the file.
+   *
+   * @returns the bytes that were written
+   * @throws {@link StateError} `NO_SUCH_TENSOR`
+   * @throws what {@link Tensor.readInto} throws
+   */
+  async readAllInto(plan: Iterable<LoadEntry>, options: LoadOptions = {}): Promise<number> {
+    const find = (name: string) => {
+      const tensor = this.#find(name)
+      return { tensor, ...rowOf(tensor) }
+    }
+    return readAllInto(plan, find, options)
+  }
+
+  /**
    * The value that was saved, decoded when first asked for: None null, numbers number or bigint,
    * str string, bytes Uint8Array, lists and tuples arrays, dicts Map, sets Set, tensors
    * {@link Tensor}, numpy arrays {@link NumpyArray}, classes and functions {@link PyGlobal},
@@ -184,7 +252,7 @@ export class Checkpoint {
    * @throws {@link LimitError} for a part that needs more than `limits` allow
    */
   async verify(options: VerifyOptions = {}): Promise<RecordVerdict[]> {
-    const checked = checkVerifyOptions(options)
+    const checked = checkWatchOptions(options)
     checked.signal?.throwIfAborted()
     this.#content.checkOpen()
     return verify(this.#content.units(), checked, () => this.#content.checkOpen())
@@ -201,6 +269,18 @@ export class Checkpoint {
   close(): void {
     this.#stateDicts.close()
     this.#content.close()
+  }
+
+  #chosen(names: Iterable<string> | undefined): Iterable<readonly [string, Tensor]> {
+    if (names === undefined) return this.tensors
+    return Array.from(names, (name) => [name, this.#find(name)] as const)
+  }
+
+  #find(name: string): Tensor {
+    const tensor = this.tensors.get(name)
+    if (tensor !== undefined) return tensor
+    const message = `no tensor of the checkpoint is called '${printable(name)}'`
+    throw new StateError('NO_SUCH_TENSOR', message, { path: this.path })
   }
 
   [Symbol.dispose](): void {

@@ -111,6 +111,14 @@ class MadeStorages implements Storages {
     return this.#recipes[index]!.whole !== undefined
   }
 
+  isInFile(): boolean {
+    return false
+  }
+
+  forget(index: number): void {
+    if (this.#spans.get(index)?.zeroCopy === false) this.#spans.delete(index)
+  }
+
   span(index: number, start: number, end: number): Span {
     this.#session.checkOpen()
     this.#recipes[index]!.check?.()

@@ -82,8 +82,12 @@ export interface Storages {
   isLong(index: number): boolean
   /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
   isPlain(index: number): boolean
+  /** Whether the bytes lie in a file, in host order. */
+  isInFile(index: number): boolean
   /** Bytes [start, end) of a storage, at a multiple of `unit` bytes. */
   span(index: number, start: number, end: number, unit: number): Span
+  /** Gives up what was copied; asked for again, it is copied again. */
+  forget(index: number): void
   /** A copy of bytes [start, end) of a storage, as they are in host order. */
   copy(index: number, start: number, end: number): ArrayBuffer
 }
@@ -127,10 +131,22 @@ export class FileStorages implements Storages {
 
   /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
   isPlain(index: number): boolean {
-    const { catalog, isMapped, source } = this.#session
+    const { isMapped, source } = this.#session
+    return (isMapped || source !== undefined) && this.#isAsStored(index)
+  }
+
+  isInFile(index: number): boolean {
+    return this.#session.source === undefined && this.#isAsStored(index)
+  }
+
+  forget(index: number): void {
+    if (this.#spans.get(index)?.zeroCopy === false) this.#spans.delete(index)
+  }
+
+  #isAsStored(index: number): boolean {
+    const { catalog } = this.#session
     const place = catalog.storagePlace(index)
     return (
-      (isMapped || source !== undefined) &&
       (place === StoragePlace.record || place === StoragePlace.file) &&
       catalog.deflatedBytes(index) === 0 &&
       catalog.storageSwap(index) <= 1

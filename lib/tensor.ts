@@ -10,6 +10,7 @@ import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
 import { Home, OneName } from './home'
+import { type LoadOptions, type ReadIntoOptions, readInto, readIntoSync, type Target } from './load'
 import { commonSizes, nestedRows } from './nested'
 import { printable } from './printable'
 import type { Session } from './session'
@@ -232,6 +233,30 @@ export class Tensor {
   }
 
   /**
+   * Writes the elements, row-major and without gaps, to memory of the caller: a typed array, shared
+   * memory, the memory of a WebAssembly module. Contiguous tensors of a file are read from it off
+   * the main thread, on several threads, converted on the way; nothing else is copied or kept. Others
+   * go through {@link data}. What is read is the file, not what was written to {@link data}.
+   *
+   * Until the promise is settled the memory must neither be transferred nor, in a WebAssembly
+   * module, grown. After a failure it may hold anything.
+   *
+   * @param target at least as many bytes as are written; for float32 at a multiple of 4
+   * @returns the bytes that were written
+   * @throws a RangeError for a target that is too small
+   * @throws {@link StateError} `CLOSED`, `FILE_CHANGED`
+   * @throws what {@link data} and, with `dtype`, {@link toFloat32} throw
+   */
+  async readInto(target: Target, options: ReadIntoOptions & LoadOptions = {}): Promise<number> {
+    return readInto(this.#placed(), target, options)
+  }
+
+  /** The same before it returns; several threads help. */
+  readIntoSync(target: Target, options: ReadIntoOptions = {}): number {
+    return readIntoSync(this.#placed(), target, options)
+  }
+
+  /**
    * The elements of a sparse tensor, row-major with the zeros it leaves out; {@link data} for other
    * tensors. Values at one place add up, as in torch.
    *
@@ -436,6 +461,10 @@ export class Tensor {
 
   get #quantizer() {
     return this.#session.catalog.quantizer(this.#row)
+  }
+
+  #placed() {
+    return { tensor: this, session: this.#session, row: this.#row }
   }
 
   #has(flag: number): boolean {

@@ -69,6 +69,22 @@ function firstByte(session: Session, row: number, name: string): number {
   throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path: session.path }, 'packed views')
 }
 
+/** Bytes [start, end) of a storage. */
+export interface Range {
+  storage: number
+  start: number
+  end: number
+}
+
+/** Where the elements lie in a file, row-major and in host order; nothing where they do not. */
+export function fileRange(session: Session, row: number, name: string): Range | undefined {
+  const { catalog, storages } = session
+  const storage = catalog.storageOf(row)
+  if (storage === undefined || !storages.isInFile(storage) || !isDirect(session, row)) return
+  const start = firstByte(session, row, name)
+  return { storage, start, end: start + denseBytes(catalog.dtype(row), catalog.numel(row)) }
+}
+
 /** Whether {@link elements} is a view rather than a copy. */
 export function isView(session: Session, row: number): boolean {
   const { catalog, storages } = session

@@ -3,7 +3,6 @@
  * main thread; deflated records are inflated here, slice by slice.
  */
 import { setImmediate as turn } from 'node:timers/promises'
-import { checkOptions, wrongType } from './arguments'
 import { binding, type Outcome, type Verified, VerifiedColumn } from './binding'
 import { stringAt } from './catalog'
 import {
@@ -17,6 +16,7 @@ import {
 } from './errors'
 import type { FileContent } from './file-content'
 import { inflateSlices } from './inflate'
+import { type Progress, type WatchOptions, watched } from './watch'
 
 /**
  * - `ok`: the bytes have the CRC-32 that the archive says
@@ -52,22 +52,13 @@ export interface RecordVerdict {
   readonly message?: string
 }
 
-/** How far {@link Checkpoint.verify} has come. */
-export interface VerifyProgress {
-  readonly phase: 'verify'
-  /** Bytes of all files that are done; never falls, `total` in the end. */
-  readonly loaded: number
-  readonly total: number
-  /** The file; of a distributed checkpoint the item; empty for bytes. */
-  readonly name: string
-}
+/**
+ * How far {@link Checkpoint.verify} has come: bytes of all files; `name` is the file, of a
+ * distributed checkpoint the item, empty for bytes.
+ */
+export type VerifyProgress = Progress<'verify'>
 
-export interface VerifyOptions {
-  /** Stops the work; the promise rejects with the signal's reason. */
-  signal?: AbortSignal | undefined
-  /** Is told now and then how far the work has come; what it throws stops the work. */
-  onProgress?: ((progress: VerifyProgress) => void) | undefined
-}
+export type VerifyOptions = WatchOptions<'verify'>
 
 /** What is checked on its own: a file, or an archive in one. */
 export interface Unit {
@@ -84,25 +75,10 @@ export interface Unit {
   release?(content: FileContent): void
 }
 
-/** Milliseconds between two looks at how far the native side is. */
-const INTERVAL = 25
-
 /** Milliseconds of inflating without letting anything else run. */
 const LONGEST_TURN = 5
 
 const VERDICTS = ['ok', 'mismatch', 'absent', 'none', 'deflated'] as const
-
-export function checkVerifyOptions(options: VerifyOptions): VerifyOptions {
-  checkOptions('options', options, ['signal', 'onProgress'])
-  const { signal, onProgress }: VerifyOptions = options
-  if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
-    throw wrongType('options.signal', 'an AbortSignal', signal)
-  }
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw wrongType('options.onProgress', 'a function', onProgress)
-  }
-  return { signal, onProgress }
-}
 
 /**
  * Checks all units, one after another. One that cannot be opened has a verdict of its own.
@@ -271,31 +247,12 @@ class Check {
     const { handle, source, limits } = this.#content.session
     // The caller's bytes could go away under a thread: they are checked at once.
     if (source !== undefined) return this.runSync()
-    const control = new BigUint64Array(2)
-    let failure: { reason: unknown } | undefined
-    const stop = () => {
-      control[0] = 1n
-    }
-    const timer = setInterval(() => {
-      if (failure !== undefined) return
-      try {
-        step()
-        report(Number(control[1]))
-      } catch (reason) {
-        failure = { reason }
-        stop()
-      }
-    }, INTERVAL)
-    signal?.addEventListener('abort', stop, { once: true })
-    let outcome: Outcome<Verified>
-    try {
-      outcome = await binding.verify(handle, undefined, { ...limits }, control)
-    } finally {
-      clearInterval(timer)
-      signal?.removeEventListener('abort', stop)
-    }
-    if (failure !== undefined) throw failure.reason
-    step()
+    const outcome = await watched(
+      (control) => binding.verify(handle, undefined, { ...limits }, control),
+      step,
+      report,
+      signal,
+    )
     return this.#unwrap(outcome)
   }
 

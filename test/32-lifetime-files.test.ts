@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { describe, expect, jest, test } from '@jest/globals'
 import { openSync } from '../lib/index'
 import { inProcess } from './support/child'
+import { FIXTURES } from './support/golden'
 import { isTold, mappings } from './support/memory'
 import { ramp, refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
@@ -166,6 +167,38 @@ describe('files', () => {
     }
     expect(ending.result?.length).toBe(4)
   })
+
+  // Names of records are views of the mapped directory, which is gone then.
+  test.each(['big-endian.pt', 'zipfile-deflated.pt'])(
+    '%s truncated: what is copied is FILE_CHANGED',
+    (name) => {
+      const whole = join(FIXTURES, 'crafted', name)
+      const ending = inProcess(
+        ({ openSync, isCheckpointError }, whole, path) => {
+          const { copyFileSync, truncateSync } = require('node:fs') as typeof import('node:fs')
+          copyFileSync(whole, path)
+          const checkpoint = openSync(path)
+          truncateSync(path, 100)
+          const codes: string[] = []
+          for (const tensor of checkpoint.tensors.values()) {
+            const target = new Uint8Array(tensor.byteLength)
+            for (const use of [() => tensor.data, () => tensor.readIntoSync(target)]) {
+              try {
+                codes.push(String(use()))
+              } catch (error) {
+                codes.push(isCheckpointError(error) ? error.code : String(error))
+              }
+            }
+          }
+          return codes
+        },
+        [whole, join(folder, name)],
+      )
+      expect([ending.how, ending.stderr]).toEqual([0, ''])
+      expect(ending.result!.length).toBeGreaterThan(1)
+      for (const code of ending.result!) expect(code).toBe('FILE_CHANGED')
+    },
+  )
 
   test('shortened behind the opened checkpoint: the error says where', () => {
     const path = sample()

@@ -39,14 +39,14 @@ test.each([
     torchmap.Tensor,
     `axis byteLength bytes ccolIndices colIndices crowIndices data dequantize device dtype indices
     isCoalesced isContiguous isMeta isParameter isZeroCopy layout lengths local name offsets parts qscheme
-    requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
+    readInto readIntoSync requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
     toDense toFloat32 toJSON values zeroPoint zeroPoints`,
   ],
   [
     'Checkpoint',
     torchmap.Checkpoint,
     `byteOrder close closed era flavor format identity isMapped isSalvaged metadata parts path
-    producer root size skipped stateDict tensors training verify`,
+    prefetch producer readAllInto readable root size skipped stateDict stream tensors training verify`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {

@@ -21,6 +21,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["classify"] = Napi::Function::New(env, guarded<classify>, "classify");
   exports["stateDict"] = Napi::Function::New(env, guarded<state_dict>, "stateDict");
   exports["close"] = Napi::Function::New(env, guarded<torchmap::addon::close>, "close");
+  exports["loadSync"] = Napi::Function::New(env, guarded<load_sync>, "loadSync");
+  exports["load"] = Napi::Function::New(env, guarded<load_async>, "load");
+  exports["readAhead"] = Napi::Function::New(env, guarded<read_ahead>, "readAhead");
+  exports["drop"] = Napi::Function::New(env, guarded<drop>, "drop");
+  exports["storagePlaces"] = Napi::Function::New(env, guarded<storage_places>, "storagePlaces");
   exports["verifySync"] = Napi::Function::New(env, guarded<verify_sync>, "verifySync");
   exports["verify"] = Napi::Function::New(env, guarded<verify_async>, "verify");
   exports["storageRecords"] = Napi::Function::New(env, guarded<storage_records>, "storageRecords");

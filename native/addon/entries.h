@@ -22,6 +22,12 @@ Napi::Value state_dict(const Napi::CallbackInfo& info);
 Napi::Value script_code(const Napi::CallbackInfo& info);
 Napi::Value classify(const Napi::CallbackInfo& info);
 Napi::Value tables(const Napi::CallbackInfo& info);
+// load.cc
+Napi::Value load_sync(const Napi::CallbackInfo& info);
+Napi::Value load_async(const Napi::CallbackInfo& info);
+Napi::Value read_ahead(const Napi::CallbackInfo& info);
+Napi::Value drop(const Napi::CallbackInfo& info);
+Napi::Value storage_places(const Napi::CallbackInfo& info);
 // verify.cc
 Napi::Value verify_sync(const Napi::CallbackInfo& info);
 Napi::Value verify_async(const Napi::CallbackInfo& info);

@@ -25,6 +25,10 @@ Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);
 // The session behind a handle; throws TypeError for anything that is no handle.
 Session& unwrap(const Napi::Value& value);
 
+// kTruncated unless bytes [start, end) are in a storage. lib has checked them against what the
+// storage is said to have.
+Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end);
+
 // A file that several checkpoints lie in; empty once closed.
 using SharedFile = std::shared_ptr<Source>;
 Napi::Object wrap_file(Napi::Env env, SharedFile file);

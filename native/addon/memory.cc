@@ -42,7 +42,8 @@ Napi::Object closed(Napi::Env env) {
   return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
 }
 
-// The caller has checked the range against what the storage is said to have.
+}  // namespace
+
 Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end) {
   const Storage& row = checkpoint.catalog().storages[storage];
   uint64_t bytes = row.bytes;
@@ -52,8 +53,6 @@ Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uin
   return Status(Code::kTruncated, "bytes " + std::to_string(start) + " to " + std::to_string(end) +
                                       " are not in a storage of " + std::to_string(bytes));
 }
-
-}  // namespace
 
 Napi::Value window(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -111,6 +110,8 @@ Napi::Value read(const Napi::CallbackInfo& info) {
     throw Napi::RangeError::New(env, "no such storage");
   if (Status status = check_range(checkpoint, storage, start, end); !status.ok())
     return failure(env, status);
+  if (Status status = checkpoint.source().check_unchanged(); !status.ok())
+    return failure(env, status);
   const Storage& row = checkpoint.catalog().storages[storage];
   auto offset = checkpoint.storage_offset(storage);
   if (!offset.ok()) return failure(env, offset.status());
@@ -131,6 +132,8 @@ Napi::Value read(const Napi::CallbackInfo& info) {
 Napi::Value storage_offset(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return closed(info.Env());
+  if (Status status = session.checkpoint->source().check_unchanged(); !status.ok())
+    return failure(info.Env(), status);
   auto offset = session.checkpoint->storage_offset(static_cast<uint32_t>(integer_of(info[1])));
   if (!offset.ok()) return failure(info.Env(), offset.status());
   Napi::Object result = Napi::Object::New(info.Env());

@@ -200,4 +200,18 @@ Status FileHandle::check_unchanged() const {
   return changed_failure(identity_, now.size);
 }
 
+void FileHandle::expect([[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64_t length) const {
+#ifdef POSIX_FADV_WILLNEED
+  static_cast<void>(posix_fadvise(native_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                                  POSIX_FADV_WILLNEED));
+#endif
+}
+
+void FileHandle::release([[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64_t length) const {
+#ifdef POSIX_FADV_DONTNEED
+  static_cast<void>(posix_fadvise(native_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                                  POSIX_FADV_DONTNEED));
+#endif
+}
+
 }  // namespace torchmap

@@ -39,6 +39,11 @@ class FileHandle {
   // kFileChanged when size or modification time differ from identity().
   Status check_unchanged() const;
 
+  // Says that these bytes will be wanted soon, or no more. Advice: nothing comes of it where the
+  // system does not take it.
+  void expect(uint64_t offset, uint64_t length) const;
+  void release(uint64_t offset, uint64_t length) const;
+
  private:
   explicit FileHandle(Native native) : native_(native) {}
 

@@ -27,6 +27,14 @@ class FileReader final : public Source {
 
   std::shared_ptr<Source> reader() const override { return read_file(file_); }
 
+  void read_ahead(uint64_t offset, uint64_t length) const override {
+    if (check_range(offset, length).ok()) file_->expect(offset, length);
+  }
+
+  void drop(uint64_t offset, uint64_t length, bool release) override {
+    if (release && check_range(offset, length).ok()) file_->release(offset, length);
+  }
+
  private:
   std::shared_ptr<const FileHandle> file_;
   Copies copies_;

@@ -1,5 +1,6 @@
 // The source over a mapped file. The mapping is private and writable: callers may write to tensors,
 // the file never changes, and a page is copied only when it is written to.
+#include "core/source/clean_pages.h"
 #include "core/source/file_handle.h"
 
 #ifdef _WIN32
@@ -100,6 +101,12 @@ class Mapping final : public Source {
   }
 
   std::shared_ptr<Source> reader() const override { return file_ ? read_file(file_) : nullptr; }
+
+  void drop(uint64_t offset, uint64_t length, bool release) override {
+    if (!file_ || !check_range(offset, length).ok()) return;
+    drop_clean_pages(pages_.subspan(static_cast<size_t>(offset), static_cast<size_t>(length)));
+    if (release) file_->release(offset, length);
+  }
 
  private:
   // Asks for all of a view at once: each fault alone would be a disk read of one page.

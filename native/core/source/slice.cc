@@ -31,6 +31,14 @@ class Slice final : public Source {
     if (base_) base_->expect_scattered(scattered);
   }
 
+  void read_ahead(uint64_t offset, uint64_t length) const override {
+    if (check(offset, length).ok()) base_->read_ahead(offset_ + offset, length);
+  }
+
+  void drop(uint64_t offset, uint64_t length, bool release) override {
+    if (check(offset, length).ok()) base_->drop(offset_ + offset, length, release);
+  }
+
   void unmap() override { base_.reset(); }
 
   Status check_unchanged() const override {

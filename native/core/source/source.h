@@ -51,6 +51,15 @@ class Source {
   // or that they are not, which is how a source begins.
   virtual void expect_scattered(bool) {}
 
+  // Asks the system to bring bytes [offset, offset + length) into its page cache. May take as long
+  // as that takes; may be called by several threads at once.
+  virtual void read_ahead(uint64_t, uint64_t) const {}
+
+  // Says that bytes [offset, offset + length) will not be looked at soon: their pages leave the
+  // process's resident memory, but for those that were written to; with `true` also
+  // the system's page cache. They come back when they are looked at.
+  virtual void drop(uint64_t, uint64_t, bool) {}
+
   // Gives the pages back now instead of at the end of the source's life; the caller knows that
   // nobody looks at them any more. Later views answer kClosed.
   virtual void unmap() {}
