@@ -1,17 +1,9 @@
 /**
  * The packed tables of a checkpoint: one row per tensor and storage, no object until somebody asks.
  */
-import {
-  ExtraWord,
-  type NativeQuantizer,
-  type NativeTables,
-  PART_ROLES,
-  type PackedStrings,
-  StorageColumn,
-  TensorFlag,
-  TensorWord,
-} from './binding'
+import type { NativeQuantizer, NativeTables, PackedStrings } from './binding'
 import { DTYPES, type DTypeInfo } from './dtype'
+import { ExtraWord, PART_ROLES, StorageColumn, TensorFlag, TensorWord } from './tables'
 
 /** In columns that refer to other rows: none. */
 const NO_INDEX = 0xffff_ffff

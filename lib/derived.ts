@@ -1,6 +1,7 @@
 /** Tensors made of others without touching elements. */
-import { TensorFlag } from './binding'
+
 import type { View } from './catalog'
+import { TensorFlag } from './tables'
 import { rowOf, type Tensor, tensorOf } from './tensor'
 
 /** The same tensor under another name. */

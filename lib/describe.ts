@@ -3,7 +3,8 @@
  */
 import type { PartRole } from './catalog'
 import type { DType } from './dtype'
-import type { Layout, QScheme, Tensor } from './tensor'
+import type { Layout, QScheme } from './tables'
+import type { Tensor } from './tensor'
 
 /** {@link Tensor.toJSON}: sizes and strides in elements. */
 export interface TensorJson {

@@ -1,8 +1,9 @@
 /** The content of one file, or of the bytes of one. */
-import { binding, type NativeTape, type Opened, type PackedStrings, StoragePlace } from './binding'
+import { binding, type NativeTape, type Opened, type PackedStrings } from './binding'
 import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import type { FileSession } from './session'
+import { StoragePlace } from './tables'
 import { rootOf } from './tape'
 import { type Tensor, tensorOf } from './tensor'
 import { TensorMap } from './tensor-map'

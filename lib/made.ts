@@ -2,13 +2,14 @@
  * Tensors whose elements are put together when they are first asked for: from the chunks of a
  * distributed checkpoint, the partitions of an optimizer, the factors of a reparametrised weight.
  */
-import { TensorFlag } from './binding'
+
 import { Catalog } from './catalog'
 import { DTYPES, type DType, type TensorData } from './dtype'
 import { StateError } from './errors'
 import type { Limits } from './limits'
 import { Session } from './session'
 import { checkBufferLength, LONGEST_BUFFER, type Span, Storage, type Storages } from './storage'
+import { TensorFlag } from './tables'
 import { type Tensor, tensorOf } from './tensor'
 
 /** A row-major tensor to be made. */

@@ -47,7 +47,7 @@ export function nestedRows(tensor: Tensor, session: Session): View[] {
  * For each dimension of the rows their size, or -1 where they differ; `sizes` has a row for each.
  * Nothing when those have no elements to look at.
  */
-export function commonSizes(sizes: Tensor): number[] | undefined {
+function commonSizes(sizes: Tensor): number[] | undefined {
   let all: number[]
   try {
     all = Array.from(sizes.data, Number)
@@ -114,4 +114,9 @@ function isInside({ offset, sizes, strides }: View, values: Tensor): boolean {
   const last = sizes.reduce((sum, size, d) => sum + (size - 1) * strides[d]!, offset)
   const end = values.shape.reduce((sum, size, d) => sum + (size - 1) * values.stride[d]!, 1)
   return values.size > 0 && last < values.storageOffset + end && offset >= values.storageOffset
+}
+
+/** The shape of a nested tensor, with the sizes that all of its rows have; `shape` has -1 there. */
+export function raggedShape(shape: readonly number[], sizes: Tensor): readonly number[] {
+  return Object.freeze([shape[0]!, ...(commonSizes(sizes) ?? shape.slice(1))])
 }

@@ -9,12 +9,13 @@
 
 import { constants } from 'node:buffer'
 import { inspect } from 'node:util'
-import { binding, StoragePlace } from './binding'
+import { binding } from './binding'
 import type { DType } from './dtype'
 import { StateError, UnsupportedError } from './errors'
 import { inflate } from './inflate'
 import { printable } from './printable'
 import type { FileSession } from './session'
+import { StoragePlace } from './tables'
 
 /**
  * Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are

@@ -3,9 +3,10 @@
  * of the consumer, and pages behind it leave the process.
  */
 import { wrongType, wrongValue } from './arguments'
-import { binding, StoragePlace } from './binding'
+import { binding } from './binding'
 import { denseBytes } from './dtype'
 import { FileSession, type Session } from './session'
+import { StoragePlace } from './tables'
 import { rowOf, type Tensor } from './tensor'
 import { isView } from './values'
 import { checkWatchOptions, type Progress, type WatchOptions } from './watch'

@@ -4,25 +4,27 @@
  */
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
-import { LAYOUTS, QSCHEMES, TensorFlag } from './binding'
 import type { PartRole } from './catalog'
 import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
-import { isCheckpointError, UnsupportedError } from './errors'
 import { Home, OneName } from './home'
 import { type LoadOptions, type ReadIntoOptions, readInto, readIntoSync, type Target } from './load'
-import { commonSizes, nestedRows } from './nested'
+import { nestedRows, raggedShape } from './nested'
 import { printable } from './printable'
+import { perChannel, scalingOf } from './quantized'
 import type { Session } from './session'
 import { spread } from './sparse'
 import type { Storage } from './storage'
-import { dequantized, elementBytes, elements, elementsRow, float32, isView } from './values'
-
-/** How a tensor keeps its elements, in torch's words. */
-export type Layout = (typeof LAYOUTS)[number]
-
-/** How quantised elements stand for real numbers, in torch's words. */
-export type QScheme = (typeof QSCHEMES)[number]
+import { LAYOUTS, type Layout, QSCHEMES, type QScheme, TensorFlag } from './tables'
+import {
+  dequantized,
+  elementBytes,
+  elements,
+  elementsRow,
+  float32,
+  heldBytes,
+  isZeroCopy,
+} from './values'
 
 const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 
@@ -30,9 +32,8 @@ const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 export let rowOf: (tensor: Tensor) => { session: Session; row: number }
 
 /** The tensor of a row, under a name of its own. */
-export function tensorOf(session: Session, row: number, name: string): Tensor {
-  return new Tensor(new OneName(session, name), row, 0)
-}
+export const tensorOf = (session: Session, row: number, name: string): Tensor =>
+  new Tensor(new OneName(session, name), row, 0)
 
 /** What few tensors are asked for, once it was: every field would cost each of a hundred thousand. */
 interface Lazy {
@@ -91,7 +92,7 @@ export class Tensor {
     // What rows have in common lies in the bytes of a tensor.
     if (sizes === undefined || this.#session.isClosed) return shape
     this.#lazy ??= {}
-    this.#lazy.shape = Object.freeze([shape[0]!, ...(commonSizes(sizes) ?? shape.slice(1))])
+    this.#lazy.shape = raggedShape(shape, sizes)
     return this.#lazy.shape
   }
 
@@ -112,12 +113,7 @@ export class Tensor {
 
   /** Bytes of the elements, dense; for a sparse or sharded tensor what its parts have here. */
   get byteLength(): number {
-    const { catalog } = this.#session
-    const bytesOf = (row: number) => denseBytes(catalog.dtype(row), catalog.numel(row))
-    const isOfParts = this.layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)
-    const parts = catalog.parts(this.#row)
-    if (!isOfParts || parts.length === 0) return bytesOf(this.#row)
-    return parts.reduce((sum, [, row]) => sum + bytesOf(row), 0)
+    return heldBytes(this.#session, this.#row)
   }
 
   get layout(): Layout {
@@ -162,12 +158,7 @@ export class Tensor {
    */
   get isZeroCopy(): boolean {
     this.#session.checkOpen()
-    try {
-      return isView(this.#session, elementsRow(this.#session, this.#row, this.name))
-    } catch (error) {
-      if (isCheckpointError(error, 'UNSUPPORTED_LAYOUT')) return false
-      throw error
-    }
+    return isZeroCopy(this.#session, this.#row, this.name)
   }
 
   /**
@@ -233,10 +224,9 @@ export class Tensor {
   }
 
   /**
-   * Writes the elements, row-major and without gaps, to memory of the caller: a typed array, shared
-   * memory, the memory of a WebAssembly module. Contiguous tensors of a file are read from it off
-   * the main thread, on several threads, converted on the way; nothing else is copied or kept. Others
-   * go through {@link data}. What is read is the file, not what was written to {@link data}.
+   * Writes the elements, row-major and without gaps, to memory of the caller. Contiguous tensors of
+   * a file are read from it off the main thread, on several threads, converted on the way: the file
+   * counts, not what was written to {@link data}. Others go through {@link data}.
    *
    * Until the promise is settled the memory must neither be transferred nor, in a WebAssembly
    * module, grown. After a failure it may hold anything.
@@ -251,7 +241,7 @@ export class Tensor {
     return readInto(this.#placed(), target, options)
   }
 
-  /** The same before it returns; several threads help. */
+  /** The same before it returns. */
   readIntoSync(target: Target, options: ReadIntoOptions = {}): number {
     return readIntoSync(this.#placed(), target, options)
   }
@@ -406,20 +396,12 @@ export class Tensor {
     return this.qscheme?.startsWith('per_channel') ? this.#quantizer!.axis : undefined
   }
 
-  /**
-   * Quantised by channel: the scale of each index along {@link axis}.
-   *
-   * @throws what {@link data} throws
-   */
+  /** Quantised by channel: the scale of each index along {@link axis}. Throws what `data` does. */
   get scales(): Float64Array | undefined {
     return this.#perChannel('scales')
   }
 
-  /**
-   * Quantised by channel: what stands for 0 at each index along {@link axis}.
-   *
-   * @throws what {@link data} throws
-   */
+  /** Quantised by channel: what stands for 0 along {@link axis}. Throws what `data` does. */
   get zeroPoints(): Float64Array | undefined {
     return this.#perChannel('zeroPoints')
   }
@@ -431,22 +413,10 @@ export class Tensor {
    * @throws what {@link data} throws
    */
   dequantize(): Float32Array {
-    const { scale, zeroPoint, axis } = this
-    // torch multiplies by one scale as float32, by many as they are (ATen/native/quantized, v2.13).
-    const scales = scale === undefined ? this.scales : Float64Array.of(Math.fround(scale))
-    const zeroPoints = scale === undefined ? this.zeroPoints : Float64Array.of(zeroPoint!)
-    if (scales === undefined || zeroPoints === undefined) {
-      const message = `tensor '${this.name}' is ${this.dtype}, which is not quantised`
-      throw new UnsupportedError(
-        'UNSUPPORTED_DTYPE',
-        message,
-        { path: this.#session.path },
-        this.dtype,
-      )
-    }
+    const scaling = scalingOf(this, this.#session.path)
     this.#session.checkOpen()
     const row = elementsRow(this.#session, this.#row, this.name)
-    return dequantized(this.#session, row, this.name, { scales, zeroPoints, axis })
+    return dequantized(this.#session, row, this.name, scaling)
   }
 
   /** What describes the tensor, without its elements. */
@@ -474,8 +444,6 @@ export class Tensor {
   #perChannel(role: 'scales' | 'zeroPoints'): Float64Array | undefined {
     if (this.axis === undefined) return undefined
     const part = this.parts[role]
-    if (part === undefined) return this.#quantizer![role]
-    const isBits = part.dtype === 'float16' || part.dtype === 'bfloat16'
-    return Float64Array.from(isBits ? part.toFloat32() : part.data, Number)
+    return part === undefined ? this.#quantizer![role] : perChannel(part)
   }
 }

@@ -4,11 +4,12 @@
  */
 import { endianness } from 'node:os'
 import { types } from 'node:util'
-import { binding, LAYOUTS, TensorFlag } from './binding'
+import { binding } from './binding'
 import { type DTypeInfo, denseBytes, type TensorData } from './dtype'
-import { UnsupportedError } from './errors'
+import { isCheckpointError, UnsupportedError } from './errors'
 import type { Session } from './session'
 import { LONGEST_BUFFER } from './storage'
+import { LAYOUTS, TensorFlag } from './tables'
 
 const HOST_IS_LITTLE = endianness() === 'LE'
 
@@ -50,6 +51,16 @@ export function elementsRow(session: Session, row: number, name: string): number
     }
     return row
   }
+}
+
+/** Bytes of the elements, dense; of a sparse or sharded tensor those of its parts. */
+export function heldBytes({ catalog }: Session, row: number): number {
+  const bytesOf = (own: number) => denseBytes(catalog.dtype(own), catalog.numel(own))
+  const isSparse = LAYOUTS[catalog.layout(row)]!.startsWith('sparse')
+  const isOfParts = isSparse || (catalog.flags(row) & TensorFlag.wrapper) !== 0
+  const parts = catalog.parts(row)
+  if (!isOfParts || parts.length === 0) return bytesOf(row)
+  return parts.reduce((sum, [, part]) => sum + bytesOf(part), 0)
 }
 
 /** Whether the elements lie row-major in the storage, with the values they stand for. */
@@ -95,6 +106,16 @@ export function isView(session: Session, row: number): boolean {
   const start = firstByte(session, row, '')
   const end = start + denseBytes(dtype, catalog.numel(row))
   return storages.span(storage, start, end, dtype.array.BYTES_PER_ELEMENT).zeroCopy
+}
+
+/** The same for any tensor; those without elements have no view of them. */
+export function isZeroCopy(session: Session, row: number, name: string): boolean {
+  try {
+    return isView(session, elementsRow(session, row, name))
+  } catch (error) {
+    if (isCheckpointError(error, 'UNSUPPORTED_LAYOUT')) return false
+    throw error
+  }
 }
 
 /** The elements as a row-major typed array, the same one each time. */

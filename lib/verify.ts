@@ -3,7 +3,7 @@
  * main thread; deflated records are inflated here, slice by slice.
  */
 import { setImmediate as turn } from 'node:timers/promises'
-import { binding, type Outcome, type Verified, VerifiedColumn } from './binding'
+import { binding, type Outcome, type Verified } from './binding'
 import { stringAt } from './catalog'
 import {
   type ErrorPlace,
@@ -16,6 +16,7 @@ import {
 } from './errors'
 import type { FileContent } from './file-content'
 import { inflateSlices } from './inflate'
+import { VerifiedColumn } from './tables'
 import { type Progress, type WatchOptions, watched } from './watch'
 
 /**

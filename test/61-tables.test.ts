@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
-import { binding, LAYOUTS, PART_ROLES, QSCHEMES } from '../lib/binding'
+import { binding } from '../lib/binding'
 import { DTYPES } from '../lib/dtype'
 import {
   CheckpointError,
@@ -17,6 +17,7 @@ import {
   UnsupportedError,
 } from '../lib/errors'
 import { LIMITS } from '../lib/limits'
+import { LAYOUTS, PART_ROLES, QSCHEMES } from '../lib/tables'
 
 /** The arguments of each `MACRO(...)` of a table of the core. */
 function rowsOf(file: string, macro: string): string[][] {

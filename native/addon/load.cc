@@ -53,7 +53,7 @@ Result<uint64_t> place_of(Checkpoint& checkpoint, uint32_t storage, uint64_t sta
   return offset + start;
 }
 
-// Rows of LoadColumn in lib/binding.ts, each with a target.
+// Rows of LoadColumn in lib/tables.ts, each with a target.
 Result<LoadWork> read_loads(const Napi::CallbackInfo& info) {
   constexpr size_t kColumns = 6;
   const Napi::Env env = info.Env();

@@ -25,7 +25,7 @@ Napi::Value string(Napi::Env env, std::string_view text) {
 
 double number(uint32_t index) { return static_cast<double>(index); }
 
-// Rows of TensorWord and ExtraWord in lib/binding.ts.
+// Rows of TensorWord and ExtraWord in lib/tables.ts.
 void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
   const Napi::Env env = target.Env();
   constexpr size_t kWords = 10, kExtraWords = 3;
@@ -55,7 +55,7 @@ void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
   target["extras"] = words(env, extras.data(), extras.size());
 }
 
-// Rows of StorageColumn in lib/binding.ts.
+// Rows of StorageColumn in lib/tables.ts.
 Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
   constexpr size_t kColumns = 3;
   const std::vector<Storage>& storages = checkpoint.catalog().storages;

@@ -13,7 +13,7 @@ namespace torchmap {
 namespace {
 
 // Bytes that a thread takes at a time, and that it reads at a time.
-constexpr uint64_t kPiece = uint64_t{4} << 20, kRead = uint64_t{1} << 20;
+constexpr uint64_t kLoadPiece = uint64_t{4} << 20, kLoadRead = uint64_t{1} << 20;
 // Bytes that are converted at a time: read and written again before they leave the cache. On the
 // stack of a thread.
 constexpr size_t kConverted = size_t{64} << 10;
@@ -34,7 +34,7 @@ class Loader {
   }
 
   Status run() {
-    in_parallel(total_, kPiece, [this](uint64_t begin, uint64_t end) noexcept {
+    in_parallel(total_, kLoadPiece, [this](uint64_t begin, uint64_t end) noexcept {
       try {
         if (Status status = work(begin, end); !status.ok()) stop(std::move(status));
       } catch (const std::bad_alloc&) {
@@ -67,7 +67,7 @@ class Loader {
       if (stopped_.load(std::memory_order_relaxed)) return {};
       if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
         return Status(Code::kCancelled, "the caller asked to stop");
-      const uint64_t most = load.to_float32 ? kConverted : kRead;
+      const uint64_t most = load.to_float32 ? kConverted : kLoadRead;
       const auto taken = static_cast<size_t>(std::min(most, to - from));
       if (load.to_float32) {
         TRY(reader_.read(load.offset + from, {buffer.data(), taken}));

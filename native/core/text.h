@@ -2,6 +2,8 @@
 // and a JavaScript string can hold them, so what is called UTF-8 here is the wider WTF-8.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,5 +31,8 @@ std::string latin1_to_utf8(std::string_view bytes);
 
 // UTF-8 whose code points are all below 256 as Latin-1 bytes; false when one is not.
 bool utf8_to_latin1(std::string_view text, std::string& out);
+
+// The number that digits are in its only spelling: up to 9 of them, no zeros in front.
+std::optional<uint32_t> plain_number(std::string_view digits);
 
 }  // namespace torchmap

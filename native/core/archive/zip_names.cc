@@ -7,6 +7,7 @@
 
 #include "core/archive/zip.h"
 #include "core/hash.h"
+#include "core/text.h"
 
 namespace torchmap {
 
@@ -17,7 +18,7 @@ namespace {
 constexpr size_t kMaxRun = 512;
 
 // The folder of the storages.
-constexpr std::string_view kData = "data/";
+constexpr std::string_view kDataFolder = "data/";
 
 // Hash that is the same for names that differ in ASCII case only. Bit 5 tells upper from lower
 // case; setting it everywhere mixes up a few other characters, which costs a comparison, not an
@@ -36,18 +37,6 @@ uint64_t hash_name(std::string_view name, uint64_t seed) {
 
 // The half of a hash that does not choose the slot.
 uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
-
-// The number that digits are in their only spelling, of up to 9 of them.
-std::optional<uint32_t> number_of(std::string_view digits) {
-  if (digits.empty() || digits.size() > 9 || (digits[0] == '0' && digits.size() > 1))
-    return std::nullopt;
-  uint32_t number = 0;
-  for (const char digit : digits) {
-    if (digit < '0' || digit > '9') return std::nullopt;
-    number = 10 * number + static_cast<uint32_t>(digit - '0');
-  }
-  return number;
-}
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
@@ -87,8 +76,9 @@ Status ZipArchive::index_names() {
   std::vector<uint32_t> others;
   for (uint32_t i = 0; i < records_.size(); ++i) {
     const std::optional<std::string_view> name = name_in_root(records_[i]);
-    const auto number =
-        name && name->starts_with(kData) ? number_of(name->substr(kData.size())) : std::nullopt;
+    const auto number = name && name->starts_with(kDataFolder)
+                            ? plain_number(name->substr(kDataFolder.size()))
+                            : std::nullopt;
     if (!number || *number >= most_numbers) {
       others.push_back(i);
       continue;
@@ -126,10 +116,10 @@ Status ZipArchive::index_names() {
 }
 
 uint32_t ZipArchive::find_data(std::string_view key) const {
-  if (const auto number = number_of(key); number && *number < numbered_.size()) {
+  if (const auto number = plain_number(key); number && *number < numbered_.size()) {
     if (numbered_[*number] != kNone) return numbered_[*number];
   }
-  return find(std::string(kData) + std::string(key));
+  return find(std::string(kDataFolder) + std::string(key));
 }
 
 uint32_t ZipArchive::find(std::string_view name) const {
@@ -137,10 +127,11 @@ uint32_t ZipArchive::find(std::string_view name) const {
   const size_t mask = table_.size() - 1;
   const uint64_t hash = hash_name(name, 0);
   uint32_t close = kNone;
-  if (name.size() > kData.size() && equal_but_case(name.substr(0, kData.size()), kData)) {
-    const auto number = number_of(name.substr(kData.size()));
+  if (name.size() > kDataFolder.size() &&
+      equal_but_case(name.substr(0, kDataFolder.size()), kDataFolder)) {
+    const auto number = plain_number(name.substr(kDataFolder.size()));
     if (number && *number < numbered_.size()) close = numbered_[*number];
-    if (close != kNone && name.starts_with(kData)) return close;
+    if (close != kNone && name.starts_with(kDataFolder)) return close;
   }
   for (size_t slot = static_cast<size_t>(hash) & mask; table_[slot].record != kNone;
        slot = (slot + 1) & mask) {

@@ -7,7 +7,7 @@ namespace {
 
 // Reads opcodes that are expected; `false` where others stand there. No byte below has a check of
 // its own: kLongestTensorCall of them are there.
-struct Reader {
+struct CallReader {
   const std::byte* at;
   uint32_t opcodes = 0;
 
@@ -83,7 +83,7 @@ struct Reader {
 
 bool read_tensor_call(const std::byte* at, const std::byte* end, TensorCall& call) {
   if (static_cast<size_t>(end - at) < kLongestTensorCall) return false;
-  Reader reader{at};
+  CallReader reader{at};
   if (!reader.is(Opcode::kMARK) || !reader.is(Opcode::kMARK) || !reader.get(call.word) ||
       !reader.get(call.type) || !reader.is(Opcode::kBINUNICODE)) {
     return false;

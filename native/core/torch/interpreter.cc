@@ -10,7 +10,7 @@ namespace {
 
 // Calls inside calls (a parameter around a tensor around a storage ...) go this deep at most; real
 // files need 4.
-constexpr uint32_t kMaxDepth = 32;
+constexpr uint32_t kDeepestCall = 32;
 
 void set_meaning(Node& node, Meaning meaning) { node.aux = static_cast<uint16_t>(meaning); }
 
@@ -74,8 +74,8 @@ Status Interpreter::resolve(NodeId id) {
     return known == failures_.end() ? Status() : Status(known->second);
   }
   if (static_cast<Meaning>(node.aux) != Meaning::kUnknown) return {};
-  if (depth_ == kMaxDepth)
-    return wrong("calls are nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  if (depth_ == kDeepestCall)
+    return wrong("calls are nested deeper than " + std::to_string(kDeepestCall) + " levels");
   set_meaning(node, Meaning::kBusy);
   ++depth_;
   Status status;

@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kBytesPerStep = 64;
 
 // Keys between the one looked up and the one whose slot is fetched.
-constexpr size_t kAhead = 8;
+constexpr size_t kKeysAhead = 8;
 
 }  // namespace
 
@@ -50,7 +50,7 @@ std::span<const uint32_t> KeyIndex::first_places(std::span<const NodeId> keys, u
   const size_t mask = count - 1;
   for (uint32_t i = 0; i < keys.size(); ++i) {
     // The table of a large dict does not fit the cache.
-    if (i + kAhead < keys.size()) prefetch(&slots_[hashes_[i + kAhead] & mask]);
+    if (i + kKeysAhead < keys.size()) prefetch(&slots_[hashes_[i + kKeysAhead] & mask]);
     const auto tag = static_cast<uint32_t>(hashes_[i] >> 32);
     for (auto at = static_cast<size_t>(hashes_[i]);; ++at) {
       Slot& slot = slots_[at & mask];

@@ -10,7 +10,7 @@ namespace torchmap {
 namespace {
 
 // Names between the one looked up and the one whose slot is fetched.
-constexpr size_t kAhead = 8;
+constexpr size_t kNamesAhead = 8;
 
 }  // namespace
 
@@ -34,7 +34,7 @@ bool Names::are_distinct() const {
   slots.make_room(count);
   std::memset(static_cast<void*>(slots.data()), 0, count * sizeof(Slot));
   for (size_t i = 0; i < size(); ++i) {
-    if (i + kAhead < size()) prefetch(&slots[hashes[i + kAhead] & (count - 1)]);
+    if (i + kNamesAhead < size()) prefetch(&slots[hashes[i + kNamesAhead] & (count - 1)]);
     const auto tag = static_cast<uint32_t>(hashes[i] >> 32);
     size_t slot = hashes[i] & (count - 1);
     while (slots[slot].number != 0) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/text.h"
+
 namespace torchmap {
 namespace {
 
@@ -11,17 +13,6 @@ namespace {
 constexpr size_t kMaxRowsPerKey = 64;
 
 Status bad_storage(std::string what) { return Status(Code::kBadTensor, std::move(what)); }
-
-// The number that a key is in its only spelling, of up to 9 digits; nothing for other keys.
-std::optional<uint64_t> number_of(std::string_view key) {
-  if (key.empty() || key.size() > 9 || (key[0] == '0' && key.size() > 1)) return std::nullopt;
-  uint64_t number = 0;
-  for (const char digit : key) {
-    if (digit < '0' || digit > '9') return std::nullopt;
-    number = 10 * number + static_cast<uint64_t>(digit - '0');
-  }
-  return number;
-}
 
 // Takes the next quoted string or bare word of a tuple's repr.
 std::string_view next_item(std::string_view& text) {
@@ -47,7 +38,7 @@ std::string_view next_item(std::string_view& text) {
 
 }  // namespace
 
-uint32_t StorageIds::find(std::string_view key) const { return find(key, number_of(key)); }
+uint32_t StorageIds::find(std::string_view key) const { return find(key, plain_number(key)); }
 
 uint32_t StorageIds::find(std::string_view key, std::optional<uint64_t> number) const {
   static_assert(kNoIndex == Memo::kMissing);
@@ -78,7 +69,7 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
   uint32_t last = kNoIndex;
   size_t rows = 0;
-  const std::optional<uint64_t> number = number_of(id.key);
+  const std::optional<uint64_t> number = plain_number(id.key);
   for (uint32_t at = find(id.key, number); at != kNoIndex; at = next(at), ++rows) {
     const Storage& row = catalog.storages[at];
     if (row.bytes == *bytes && row.dtype == id.meant.dtype && row.untyped == untyped) return at;

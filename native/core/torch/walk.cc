@@ -30,7 +30,7 @@ struct Frame {
 enum State : uint32_t { kNew, kBarren, kNamed, kCyclic, kOnPath };
 
 // Text of this length counts as one more step of work.
-constexpr size_t kBytesPerStep = 64;
+constexpr size_t kBytesPerWalkStep = 64;
 
 bool is_leaf(Tag tag) { return tag <= Tag::kByteArray; }
 
@@ -398,7 +398,7 @@ Status Walker::leave() {
 
 Status Walker::run(NodeId root, std::string_view prefix) {
   const uint64_t size =
-      pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerStep;
+      pool_.nodes.size() + pool_.words.size() + pool_.pickle_bytes / kBytesPerWalkStep;
   const Limits& limits = interpreter_.limits();
   const uint64_t allowance = work_allowance(limits, size);
   path_ = prefix;
@@ -419,7 +419,7 @@ Status Walker::run(NodeId root, std::string_view prefix) {
       if (frame.path > 0) path_.push_back('.');
       if (child.segment == Segment::kKey) {
         append_key(path_, interpreter_, child.key, child.index);
-        work_ += (path_.size() - frame.path) / kBytesPerStep;
+        work_ += (path_.size() - frame.path) / kBytesPerWalkStep;
       } else {
         path_ += std::to_string(child.index);
       }
