@@ -33,7 +33,7 @@ std::vector<T> normed(DType dtype, const std::vector<T>& g, const std::vector<T>
                       const NormRounding& rounding = kPlain) {
   // Behind one byte, so that sources are unaligned.
   std::vector<std::byte> source(1 + v.size() * sizeof(T));
-  std::memcpy(source.data() + 1, v.data(), v.size() * sizeof(T));
+  if (!v.empty()) std::memcpy(source.data() + 1, v.data(), v.size() * sizeof(T));
   std::vector<T> out(v.size());
   weight_norm(dtype, bytes(g), source.data() + 1, sizes, dim, rounding, bytes(out));
   return out;
