@@ -96,12 +96,6 @@ Result<LoadWork> read_loads(const Napi::CallbackInfo& info) {
   return work;
 }
 
-Napi::Promise refused(Napi::Env env, const Status& status) {
-  const Napi::Promise::Deferred deferred(env);
-  deferred.Resolve(failure(env, status));
-  return deferred.Promise();
-}
-
 }  // namespace
 
 Napi::Value load_sync(const Napi::CallbackInfo& info) {
@@ -115,10 +109,8 @@ Napi::Value load_async(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto work = read_loads(info);
   if (!work.ok()) return refused(env, work.status());
-  static_assert(sizeof(std::atomic<bool>) == 1 && sizeof(std::atomic<uint64_t>) == 8);
-  auto control = info[3].As<Napi::BigUint64Array>();
-  work->options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
-  work->options.done = reinterpret_cast<std::atomic<uint64_t>*>(control.Data() + 1);
+  const auto control = info[3].As<Napi::BigUint64Array>();
+  share_control(control, work->options);
   const Napi::Object held = Napi::Object::New(env);
   held["targets"] = info[2];
   held["control"] = control;

@@ -16,12 +16,11 @@ using Hold = std::shared_ptr<Source>;
 // `buffer` was made; a runtime that makes none is not asked again.
 bool wrap_pages(Napi::Env env, Session& session, uint64_t begin, uint64_t length,
                 napi_value& buffer) {
-  const Hold& source = session.checkpoint->source_handle();
-  auto* hold = new Hold(source);
+  auto* hold = new Hold(session.checkpoint->source_handle());
   const auto finalize = [](napi_env, void*, void* hint) noexcept {
     delete static_cast<Hold*>(hint);
   };
-  const napi_status status = napi_create_external_arraybuffer(env, source->mapped().data() + begin,
+  const napi_status status = napi_create_external_arraybuffer(env, (*hold)->mapped().data() + begin,
                                                               length, finalize, hold, &buffer);
   if (status == napi_ok) return true;
   // napi_no_external_buffers_allowed: nothing was taken over. On any other failure Node has called

@@ -1,12 +1,29 @@
 // Work on a thread of libuv's pool, whose result a promise is resolved with.
 #pragma once
 
+#include <atomic>
 #include <optional>
 
 #include "addon/guard.h"
 #include "addon/values.h"
 
 namespace torchmap::addon {
+
+// A promise of a failure that is known before any work.
+inline Napi::Promise refused(Napi::Env env, const Status& status) {
+  const Napi::Promise::Deferred deferred(env);
+  deferred.Resolve(failure(env, status));
+  return deferred.Promise();
+}
+
+// What JavaScript and the work share while it runs: [0] of `control` is set to stop it, [1] counts
+// the bytes that are done. `options` has `cancelled` and `done`.
+template <typename Options>
+void share_control(Napi::BigUint64Array control, Options& options) {
+  static_assert(sizeof(std::atomic<bool>) == 1 && sizeof(std::atomic<uint64_t>) == 8);
+  options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
+  options.done = reinterpret_cast<std::atomic<uint64_t>*>(control.Data() + 1);
+}
 
 // `Work` is made on the main thread; its run() gives a Result on another one, where no JavaScript
 // may be touched. Its settle(env, value) makes the JavaScript value of a success. `Held` is what

@@ -90,15 +90,9 @@ Napi::Value verify_sync(const Napi::CallbackInfo& info) {
 Napi::Value verify_async(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto work = read_work(info);
-  if (!work.ok()) {
-    const Napi::Promise::Deferred refused(env);
-    refused.Resolve(failure(env, work.status()));
-    return refused.Promise();
-  }
-  static_assert(sizeof(std::atomic<bool>) == 1 && sizeof(std::atomic<uint64_t>) == 8);
-  auto control = info[3].As<Napi::BigUint64Array>();
-  work->options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
-  work->options.done = reinterpret_cast<std::atomic<uint64_t>*>(control.Data() + 1);
+  if (!work.ok()) return refused(env, work.status());
+  const auto control = info[3].As<Napi::BigUint64Array>();
+  share_control(control, work->options);
   return PromiseWorker<Work, Napi::BigUint64Array>::start(env, std::move(work).value(), control);
 }
 

@@ -56,8 +56,8 @@ class Source {
   virtual void read_ahead(uint64_t, uint64_t) const {}
 
   // Says that bytes [offset, offset + length) will not be looked at soon: their pages leave the
-  // process's resident memory, but for those that were written to; with `true` also
-  // the system's page cache. They come back when they are looked at.
+  // process's resident memory, but for those that were written to, and with `true` the system's
+  // page cache too. They come back when they are looked at.
   virtual void drop(uint64_t, uint64_t, bool) {}
 
   // Gives the pages back now instead of at the end of the source's life; the caller knows that
