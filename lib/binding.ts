@@ -16,7 +16,7 @@ export interface NativeFailure {
   offset?: number
   /** The limit, global, feature or system call concerned. */
   subject?: string
-  /** For `LIMIT_*`: the cap. For a deflated record: bytes stored. */
+  /** For `LIMIT_*`: the cap. For a deflated record: bytes stored. For `NOT_LOADED`: bytes. */
   limit?: number
   /**
    * For `LIMIT_*`: what was asked for. For `IO`: errno. For a deflated record: bytes once inflated.
@@ -50,6 +50,11 @@ export interface NativeIndex {
 /** A file that several checkpoints lie in. */
 export interface SharedFile {
   readonly __file: never
+}
+
+/** What was brought here of a file that is elsewhere. */
+export interface Ranges {
+  readonly __ranges: never
 }
 
 export interface NativeQuantizer {
@@ -162,12 +167,26 @@ export interface Binding {
   ): Outcome<Opened>
   /**
    * The same for a path, off the main thread. `cancel` is a one-byte flag: set it to 1 to stop the
-   * work.
+   * work. Of ranges the failure `NOT_LOADED` says which bytes to supply before it is called again:
+   * `limit` bytes from `offset` on.
    */
-  open(path: string, options: NativeOptions, cancel: Uint8Array): Promise<Outcome<Opened>>
+  open(
+    source: string | Ranges,
+    options: NativeOptions,
+    cancel: Uint8Array,
+  ): Promise<Outcome<Opened>>
+
+  /** Nothing yet of a file of so many bytes. */
+  ranges(size: number): Ranges
+  /** Adds a copy of bytes of the file; not while it is being opened. */
+  supply(ranges: Ranges, offset: number, bytes: Uint8Array): Outcome<object>
+  /** Rows of {@link ExtentColumn}, one for each storage. */
+  storageExtents(handle: Handle): Outcome<{ rows: Float64Array }>
+  /** Where a storage's bytes begin in the file, as the header in front of them says. */
+  placeStorage(handle: Handle, storage: number, header: Uint8Array): Outcome<{ offset: number }>
 
   /** The index of a split checkpoint; nothing in it for another file. */
-  readIndex(path: string, options: NativeOptions): Outcome<Partial<NativeIndex>>
+  readIndex(source: string | Uint8Array, options: NativeOptions): Outcome<Partial<NativeIndex>>
   /** Opens a file that checkpoints lie in. */
   openFile(path: string, map: boolean): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
   /** Lets go of the file; it is unmapped once the checkpoints in it are closed. */
@@ -196,6 +215,8 @@ export interface Binding {
     start: number,
     end: number,
   ): Outcome<{ buffer: ArrayBuffer }>
+  /** Zeros, all of which will be written to: memory that the system gives in large pages. */
+  allocate(bytes: number): ArrayBuffer
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
 

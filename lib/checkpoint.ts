@@ -3,6 +3,7 @@
  */
 
 import { inspect } from 'node:util'
+import { bring } from './bring'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import { StateError } from './errors'
 import { Origin, type Producer, type TrainingPart } from './flavor/origin'
@@ -200,7 +201,29 @@ export class Checkpoint {
   }
 
   /**
-   * Has the system bring the bytes of tensors into its page cache, of all by default.
+   * Brings the elements of tensors here, by default of all, for their `data` to be looked at: of a
+   * checkpoint that is elsewhere they are fetched by as few requests as that takes; of others they
+   * are here. A record that is fetched whole is compared with its checksum.
+   *
+   * @returns the tensors, by name, in the order of `names`
+   * @throws {@link RemoteError} when they cannot be had
+   * @throws {@link FormatError} `CHECKSUM_MISMATCH`
+   * @throws {@link StateError} `NO_SUCH_TENSOR`, `CLOSED`, `FILE_CHANGED`
+   */
+  async load(
+    names?: Iterable<string>,
+    options: LoadOptions = {},
+  ): Promise<ReadonlyMap<string, Tensor>> {
+    checkNames(names)
+    const chosen = new Map(this.#chosen(names))
+    const placed = Array.from(chosen.values(), (tensor) => ({ tensor, ...rowOf(tensor) }))
+    await bring(placed, checkWatchOptions(options))
+    return chosen
+  }
+
+  /**
+   * Has the system bring the bytes of tensors into its page cache, of all by default; what is
+   * elsewhere is fetched, as {@link load} does.
    *
    * @throws {@link StateError} `NO_SUCH_TENSOR`, `CLOSED`
    */

@@ -1,5 +1,5 @@
 /**
- * The errors of this package: one base, five classes that callers would treat differently, stable
+ * The errors of this package: one base, six classes that callers would treat differently, stable
  * codes.
  *
  * Failures reach this side as data; here they become errors. What the operating system refuses
@@ -42,6 +42,10 @@ export const CODES = {
   FILE_CHANGED: 'State',
   MISSING_SHARD: 'State',
   NO_SUCH_TENSOR: 'State',
+  NOT_LOADED: 'State',
+  REMOTE_REFUSED: 'Remote',
+  REMOTE_FAILED: 'Remote',
+  REMOTE_UNSUITED: 'Remote',
 } as const
 
 /** Codes are the contract: they are never renamed, while messages may change. */
@@ -54,6 +58,7 @@ export type UnsupportedCode = CodesOf<'Unsupported'>
 export type UnsafeCode = CodesOf<'Unsafe'>
 export type LimitCode = CodesOf<'Limit'>
 export type StateCode = CodesOf<'State'>
+export type RemoteCode = CodesOf<'Remote'>
 
 /** Where something went wrong, as far as known. */
 export interface ErrorPlace {
@@ -188,6 +193,20 @@ export class StateError extends CheckpointError {
   }
 }
 
+/** What is elsewhere could not be brought here. */
+export class RemoteError extends CheckpointError {
+  declare readonly code: RemoteCode
+  /** The status of the server's answer, where there was one. */
+  declare readonly status?: number
+  static {
+    RemoteError.prototype.name = 'RemoteError'
+  }
+  constructor(code: RemoteCode, message: string, place?: ErrorPlace, status?: number) {
+    super(code, message, place)
+    if (status !== undefined) this.status = status
+  }
+}
+
 /** The class that has a code. */
 export type ErrorOf<Code extends ErrorCode> = (Code extends FormatCode
   ? FormatError
@@ -197,7 +216,9 @@ export type ErrorOf<Code extends ErrorCode> = (Code extends FormatCode
       ? UnsafeError
       : Code extends LimitCode
         ? LimitError
-        : StateError) & { readonly code: Code }
+        : Code extends RemoteCode
+          ? RemoteError
+          : StateError) & { readonly code: Code }
 
 /**
  * Whether something caught is an error of this package, and of the given code if one is given.
@@ -256,6 +277,8 @@ export function errorFrom(failure: NativeFailure, path: string | undefined): Err
       })
     case 'State':
       return new StateError(code as StateCode, message, place)
+    case 'Remote':
+      return new RemoteError(code as RemoteCode, message, place)
     default:
       return new Error(`${message} (${code})`)
   }

@@ -2,6 +2,7 @@
 import { binding, type NativeTape, type Opened, type PackedStrings } from './binding'
 import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
+import { UnsupportedError } from './errors'
 import type { FileSession } from './session'
 import { StoragePlace } from './tables'
 import { rootOf } from './tape'
@@ -41,7 +42,8 @@ export class FileContent implements Content {
     this.byteOrder = opened.byteOrder
     this.size = opened.size
     this.rootClass = opened.rootClass
-    this.identity = session.path === undefined ? undefined : Object.freeze(opened.identity)
+    const isFile = session.path !== undefined && !session.isRemote
+    this.identity = isFile ? Object.freeze(opened.identity) : undefined
     this.skipped = Object.freeze(opened.skipped.map((skipped) => Object.freeze(skipped)))
     this.isSalvaged = opened.salvaged
     this.metadata = opened.metadata && pairsOf(opened.metadata)
@@ -113,7 +115,12 @@ export class FileContent implements Content {
 
   units(): readonly Unit[] {
     const { path, size } = this
-    return [{ name: path ?? '', path, bytes: size, open: () => this }]
+    const open = () => {
+      if (!this.#session.isRemote) return this
+      const message = 'it is elsewhere: what load() brings is compared with checksums as it comes'
+      throw new UnsupportedError('UNSUPPORTED_FORMAT', message, { path }, 'remote verification')
+    }
+    return [{ name: path ?? '', path, bytes: size, open }]
   }
 
   get session(): FileSession {

@@ -14,6 +14,7 @@ export {
   openSync,
   PyGlobal,
   PyObject,
+  RemoteError,
   StateError,
   Storage,
   Tensor,

@@ -26,6 +26,7 @@ export {
   FormatError,
   isCheckpointError,
   LimitError,
+  RemoteError,
   StateError,
   UnsafeError,
   UnsupportedError,
@@ -40,6 +41,8 @@ export { NumpyArray } from './numpy'
 export { type Location, open, openSync, type Source } from './open'
 export { type Complex, PyGlobal, PyObject } from './python'
 export type { ReadableOptions, ReadableProgress, TensorReadable } from './readable'
+export type { ByteSource, Slice } from './remote/object'
+export type { RemoteOptions } from './remote/options'
 export type { OpenOptions } from './request'
 export type { FoldOptions, StateDict, StateDictOptions } from './state-dict'
 export { Storage } from './storage'

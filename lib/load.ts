@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { types } from 'node:util'
 import { checkOptions, wrongType, wrongValue } from './arguments'
 import { binding } from './binding'
+import { bring } from './bring'
 import { type DType, denseBytes } from './dtype'
 import { UnsupportedError } from './errors'
 import { FileSession, type Session } from './session'
@@ -52,6 +53,7 @@ export interface Placed {
 interface Job {
   tensor: Tensor
   session: Session
+  row: number
   dtype: number
   toFloat32: boolean
   /** Exactly the bytes to write. */
@@ -81,7 +83,9 @@ export async function readInto(
   const { signal, onProgress } = checkWatchOptions(options, ['dtype', 'offset'])
   const { dtype, offset } = options
   signal?.throwIfAborted()
-  return run([jobOf(placed, target, { dtype, offset }, true)], { signal, onProgress })
+  const job = jobOf(placed, target, { dtype, offset }, true)
+  await bringOf([job], { signal })
+  return run([job], { signal, onProgress })
 }
 
 /**
@@ -104,7 +108,14 @@ export async function readAllInto(
     const { target, ...rest } = (isPlaced ? given : { target: given }) as PlacedTarget
     jobs.push(jobOf(find(name), target, rest, true))
   }
+  await bringOf(jobs, { signal: checked.signal })
   return run(jobs, checked)
+}
+
+/** What is elsewhere has to come here first. */
+async function bringOf(jobs: readonly Job[], options: LoadOptions): Promise<void> {
+  const remote = jobs.filter(({ session }) => session.isRemote)
+  if (remote.length > 0) await bring(remote, options)
 }
 
 /** All jobs, those that lie in files first; the bytes that were written. */
@@ -229,7 +240,8 @@ function jobOf(placed: Placed, target: Target, options: ReadIntoOptions, isAsync
   // Scales and zero points are on this side.
   const isNative = needed > 0 && !(toFloat32 && dtype.kind === 'Quantized')
   const range = isNative ? fileRange(session, row, name) : undefined
-  return { tensor, session, dtype: dtype.index, toFloat32, target: view, bytes, range }
+  const index = dtype.index
+  return { tensor, session, row: own, dtype: index, toFloat32, target: view, bytes, range }
 }
 
 /** `needed` bytes of a target from `offset` on. */

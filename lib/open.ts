@@ -6,17 +6,26 @@ import { type Checkpoint, checkpointOf } from './checkpoint'
 import type { Content } from './content'
 import type { FileContent } from './file-content'
 import { type Plan, planOfFile, planOfName, planOfParts, planOfPath } from './parts/plan'
+import type { ByteSource } from './remote/object'
+import { checkRemoteRequest, type RemoteSource, refuseRemote, remoteSource } from './remote/source'
+import { openParts, openRemote } from './remote/split'
 import { type OpenOptions, Request } from './request'
 import { refuseDamaged, refuseDamagedSync } from './verify'
 
-/** A path or a `file:` URL. */
+/** A path, or a `file:`, `http:` or `https:` URL. */
 export type Location = string | URL
 
 /**
- * What can be opened: the path or `file:` URL of a file, of a directory or of an index of parts; an
- * array of the parts of one checkpoint; the bytes of a checkpoint.
+ * What can be opened: the path or URL of a file or of an index of parts, the path of a directory;
+ * the bytes of a checkpoint; bytes that are elsewhere, cut out by their owner ({@link ByteSource},
+ * `Blob`); an array of the parts of one checkpoint.
  */
-export type Source = Location | readonly Location[] | Uint8Array
+export type Source =
+  | Location
+  | Uint8Array
+  | ByteSource
+  | Blob
+  | readonly (Location | ByteSource | Blob)[]
 
 /**
  * Opens a checkpoint off the main thread. The content says what it is; the extension is never
@@ -24,17 +33,24 @@ export type Source = Location | readonly Location[] | Uint8Array
  *
  * Bytes are decoded before this returns, and tensors view them in place: leave them unchanged.
  *
+ * Of what is elsewhere only the parts that describe the tensors are fetched:
+ * {@link Checkpoint.load} and {@link Tensor.load} bring elements here.
+ *
  * @throws {@link FormatError} for what is no checkpoint, or a damaged one
  * @throws {@link UnsupportedError} for formats and features this package does not read
  * @throws {@link LimitError} for a checkpoint that needs more than `limits` allow
  * @throws {@link UnsafeError} `UNSAFE_GLOBAL` with `globals: 'strict'`
  * @throws {@link StateError} `MISSING_SHARD` when a part is not there
+ * @throws {@link RemoteError} for what is elsewhere and cannot be had
  * @throws errors of the file system, such as `ENOENT`, in Node's own shape
  */
 export async function open(source: Source, options: OpenOptions = {}): Promise<Checkpoint> {
-  const [checked, request] = [checkSource(source), new Request(options)]
+  const request = new Request(options)
+  const remote = remoteSources(source)
   request.signal?.throwIfAborted()
-  const opened = await content(checked, request)
+  if (remote !== undefined)
+    return checkpointOf(await remoteContent(remote, request), request.limits)
+  const opened = await content(checkSource(source), request)
   if (request.verify) {
     const { signal } = request
     try {
@@ -48,14 +64,15 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
 }
 
 /**
- * Opens a checkpoint before it returns; see {@link open}.
+ * Opens a checkpoint that is here before it returns; see {@link open}.
  *
  * @throws what {@link open} rejects with
  */
 export function openSync(source: Source, options: OpenOptions = {}): Checkpoint {
-  const [checked, request] = [checkSource(source), new Request(options)]
+  const request = new Request(options)
+  if (remoteSources(source) !== undefined) refuseRemote(source, 'source')
   request.signal?.throwIfAborted()
-  const opened = contentSync(checked, request)
+  const opened = contentSync(checkSource(source), request)
   if (request.verify) {
     try {
       refuseDamagedSync(opened.units())
@@ -126,12 +143,36 @@ function build(plan: Plan, opened: FileContent[], finish: () => void): Content {
   }
 }
 
+/** Nothing for a source that is here. */
+function remoteSources(source: unknown): RemoteSource | readonly RemoteSource[] | undefined {
+  if (types.isUint8Array(source)) return undefined
+  if (!Array.isArray(source)) return remoteSource(source, 'source')
+  const parts = source.map((part, i) => remoteSource(part, `source[${i}]`))
+  if (parts.every((part) => part === undefined)) return undefined
+  const here = parts.indexOf(undefined)
+  if (here < 0) return parts as RemoteSource[]
+  throw wrongValue(`source[${here}]`, 'a URL like the other parts', source[here])
+}
+
+async function remoteContent(
+  source: RemoteSource | readonly RemoteSource[],
+  request: Request,
+): Promise<Content> {
+  checkRemoteRequest(request)
+  if (!('length' in source)) return openRemote(source, request)
+  return openParts(source, request)
+}
+
 type CheckedSource = string | readonly string[] | Uint8Array
 
 function checkSource(source: unknown): CheckedSource {
   if (types.isUint8Array(source)) return source
   if (!Array.isArray(source))
-    return checkLocation(source, 'source', 'a path, a file: URL, an array of them or a Uint8Array')
+    return checkLocation(
+      source,
+      'source',
+      'a path, a URL, bytes, a source of bytes or an array of parts',
+    )
   if (source.length === 0) throw wrongValue('source', 'at least one part', source)
   return source.map((part, i) => checkLocation(part, `source[${i}]`, 'a path or a file: URL'))
 }

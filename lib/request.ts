@@ -18,6 +18,12 @@ import { errorFrom, FormatError } from './errors'
 import { FileContent } from './file-content'
 import { inflate } from './inflate'
 import { checkLimits, LIMITS, type Limits } from './limits'
+import { Gate } from './remote/gate'
+import type { RemoteObject } from './remote/object'
+import { Opening } from './remote/opening'
+import { type CheckedRemoteOptions, checkRemoteOptions, type RemoteOptions } from './remote/options'
+import { RemoteSession } from './remote/session'
+import { type RemoteSource, reach } from './remote/source'
 import { FileSession } from './session'
 
 export interface OpenOptions {
@@ -52,9 +58,20 @@ export interface OpenOptions {
    * the checkpoint with `CHECKSUM_MISMATCH` when one is not as it was. All parts are opened.
    */
   verify?: boolean | undefined
+  /** How what is elsewhere is fetched. */
+  remote?: RemoteOptions | undefined
 }
 
-const OPTIONS = ['signal', 'limits', 'mmap', 'globals', 'parts', 'salvage', 'verify'] as const
+const OPTIONS = [
+  'signal',
+  'limits',
+  'mmap',
+  'globals',
+  'parts',
+  'salvage',
+  'verify',
+  'remote',
+] as const
 
 /** A deflated record that has to be inflated before the checkpoint can be read. */
 interface Deflated {
@@ -73,6 +90,10 @@ export class Request {
   readonly parts: 'check' | 'lazy' | 'open'
   readonly limits: Limits
   readonly verify: boolean
+  readonly salvage: boolean
+  readonly #remote: CheckedRemoteOptions
+  /** All parts of a checkpoint share the connections. */
+  readonly #gate: Gate
   readonly #native: Omit<NativeOptions, 'inflated'>
 
   constructor(options: OpenOptions) {
@@ -97,6 +118,9 @@ export class Request {
     this.mmap = mmap
     this.parts = parts
     this.verify = verify
+    this.salvage = salvage
+    this.#remote = checkRemoteOptions(given.remote ?? {})
+    this.#gate = new Gate(this.#remote.connections)
     this.limits = { ...LIMITS, ...caps }
     this.#native = { map: mmap, strict: globals === 'strict', salvage, limits: caps }
   }
@@ -150,10 +174,50 @@ export class Request {
     }
   }
 
-  /** The index of a split checkpoint; nothing for another file. */
-  readIndex(path: string): NativeIndex | undefined {
-    const outcome = binding.readIndex(path, { ...this.#native, inflated: [] })
-    if (outcome.failure) throw errorFrom(outcome.failure, path)
+  /** Opens one file that is elsewhere. */
+  async openRemote(source: RemoteSource): Promise<FileContent> {
+    return this.openObject(await reach(source, this.#remote, this.signal))
+  }
+
+  reach(source: RemoteSource): Promise<RemoteObject> {
+    return reach(source, this.#remote, this.signal)
+  }
+
+  async openObject(object: RemoteObject): Promise<FileContent> {
+    const { signal } = this
+    const attempt = this.#attempt(object.path)
+    const opening = new Opening(object, this.limits, signal)
+    const cancel = new Uint8Array(1)
+    const stop = () => {
+      cancel[0] = 1
+    }
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      for (;;) {
+        const outcome = await opening.run(attempt.native, cancel)
+        if (!outcome.failure) {
+          const session = new RemoteSession(outcome, object, this.limits, this.#gate)
+          return new FileContent(session, outcome)
+        }
+        const record = attempt.deflated(outcome.failure)
+        const { offset, stored } = record
+        attempt.inflated(record, await opening.read(offset, offset + stored))
+      }
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  /**
+   * The index of a split checkpoint; nothing for another file.
+   *
+   * @param source its path, or its bytes
+   */
+  readIndex(source: string | Uint8Array, path = source): NativeIndex | undefined {
+    const outcome = binding.readIndex(source, { ...this.#native, inflated: [] })
+    if (outcome.failure) {
+      throw errorFrom(outcome.failure, typeof path === 'string' ? path : undefined)
+    }
     return outcome.files === undefined ? undefined : (outcome as NativeIndex)
   }
 
@@ -178,7 +242,7 @@ export class Request {
     }
   }
 
-  #attempt(source: string | Uint8Array): Attempt {
+  #attempt(source: string | Uint8Array | undefined): Attempt {
     return new Attempt(source, { ...this.#native, inflated: [] }, this.limits)
   }
 }
@@ -186,10 +250,10 @@ export class Request {
 /** The rounds it takes to open one file: one more for each deflated record that is needed. */
 class Attempt {
   readonly native: NativeOptions
-  readonly #source: string | Uint8Array
+  readonly #source: string | Uint8Array | undefined
   readonly #limits: Limits
 
-  constructor(source: string | Uint8Array, native: NativeOptions, limits: Limits) {
+  constructor(source: string | Uint8Array | undefined, native: NativeOptions, limits: Limits) {
     this.#source = source
     this.native = native
     this.#limits = limits

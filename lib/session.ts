@@ -10,6 +10,13 @@ import { errorFrom, isCheckpointError, LimitError, StateError } from './errors'
 import { inflate } from './inflate'
 import type { Limits } from './limits'
 import { FileStorages, type Storages } from './storage'
+import type { Range } from './values'
+import type { WatchOptions } from './watch'
+
+/** How bytes are brought here; `nameOf`: what progress calls a range. */
+export interface BringOptions extends WatchOptions<'load'> {
+  nameOf: (range: Range) => string
+}
 
 export abstract class Session {
   abstract readonly catalog: Catalog
@@ -28,6 +35,11 @@ export abstract class Session {
 
   get isClosed(): boolean {
     return this.#closed
+  }
+
+  /** Whether elements have to be brought here before they can be looked at. */
+  get isRemote(): boolean {
+    return false
   }
 
   /** @throws {@link StateError} `CLOSED` */
@@ -51,6 +63,20 @@ export abstract class Session {
       { path: this.path },
       { limitName: 'copyBytes', limit, actual: bytes },
     )
+  }
+
+  /**
+   * Brings bytes of storages here that are elsewhere, so that they can be looked at.
+   *
+   * @throws what {@link Checkpoint.load} rejects with
+   */
+  async bring(_wanted: readonly Range[], _options: BringOptions): Promise<void> {
+    this.checkOpen()
+  }
+
+  /** Whether they can be looked at. */
+  isHere(_wanted: readonly Range[]): boolean {
+    return true
   }
 
   /**
@@ -82,14 +108,18 @@ export class FileSession extends Session {
   /** Whether what the code of a TorchScript archive says of its tensors is still to be read. */
   #hasCode: boolean
 
-  constructor(opened: Opened, source: string | Uint8Array, limits: Limits) {
+  constructor(opened: Opened, source: string | Uint8Array | undefined, limits: Limits) {
     super(typeof source === 'string' ? source : undefined, limits)
     this.handle = opened.handle
     this.catalog = new Catalog(opened)
     this.source = typeof source === 'string' ? undefined : source
     this.isMapped = opened.mapped
     this.#hasCode = opened.format === 'torchscript'
-    this.storages = new FileStorages(this)
+    this.storages = this.makeStorages()
+  }
+
+  protected makeStorages(): FileStorages {
+    return new FileStorages(this)
   }
 
   /**

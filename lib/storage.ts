@@ -133,18 +133,19 @@ export class FileStorages implements Storages {
   /** Whether the bytes lie in memory as a typed array needs them, alignment aside. */
   isPlain(index: number): boolean {
     const { isMapped, source } = this.#session
-    return (isMapped || source !== undefined) && this.#isAsStored(index)
+    return (isMapped || source !== undefined) && this.isAsStored(index)
   }
 
   isInFile(index: number): boolean {
-    return this.#session.source === undefined && this.#isAsStored(index)
+    return this.#session.source === undefined && this.isAsStored(index)
   }
 
   forget(index: number): void {
     if (this.#spans.get(index)?.zeroCopy === false) this.#spans.delete(index)
   }
 
-  #isAsStored(index: number): boolean {
+  /** Whether the bytes are stored as they are in host order. */
+  protected isAsStored(index: number): boolean {
     const { catalog } = this.#session
     const place = catalog.storagePlace(index)
     return (
@@ -182,9 +183,8 @@ export class FileStorages implements Storages {
   copy(index: number, start: number, end: number): ArrayBuffer {
     this.#session.checkOpen()
     checkBufferLength(end - start, this.#session.path)
-    const { catalog, source, handle, path } = this.#session
-    const place = catalog.storagePlace(index)
-    if (place === StoragePlace.nowhere) {
+    const { catalog, path } = this.#session
+    if (catalog.storagePlace(index) === StoragePlace.nowhere) {
       const message = 'a meta tensor has a shape but no bytes'
       throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')
     }
@@ -202,14 +202,20 @@ export class FileStorages implements Storages {
     if (deflated > 0) {
       buffer = this.#inflated(index, deflated)
       if (end - start < buffer.byteLength) buffer = buffer.slice(start, end)
-    } else if (source !== undefined && place !== StoragePlace.memory) {
-      const from = this.#offsetInSource(index, end) + start
-      buffer = new Uint8Array(source.subarray(from, from + end - start)).buffer
     } else {
-      buffer = this.#session.unwrap(binding.read(handle, index, start, end)).buffer
+      buffer = this.stored(index, start, end)
     }
     if (swap > 1) binding.swap(buffer, swap)
     return buffer
+  }
+
+  /** A copy of bytes [start, end) of a storage, as they are stored. */
+  protected stored(index: number, start: number, end: number): ArrayBuffer {
+    const { catalog, source, handle } = this.#session
+    if (source === undefined || catalog.storagePlace(index) === StoragePlace.memory)
+      return this.#session.unwrap(binding.read(handle, index, start, end)).buffer
+    const from = this.#offsetInSource(index, end) + start
+    return new Uint8Array(source.subarray(from, from + end - start)).buffer
   }
 
   /** Gives up all buffers; returns those that lie over mapped pages. */
@@ -277,14 +283,8 @@ export class FileStorages implements Storages {
   }
 
   #inflated(index: number, deflated: number): ArrayBuffer {
-    const { catalog, handle, limits, path, source } = this.#session
-    let stored: Uint8Array
-    if (source === undefined) {
-      stored = new Uint8Array(this.#session.unwrap(binding.read(handle, index, 0, deflated)).buffer)
-    } else {
-      const from = this.#offsetInSource(index, deflated)
-      stored = source.subarray(from, from + deflated)
-    }
+    const { catalog, limits, path } = this.#session
+    const stored = new Uint8Array(this.stored(index, 0, deflated))
     return inflate(stored, catalog.storageBytes(index), {
       // Old versions of torch write records that are longer than their storage.
       exactly: false,

@@ -4,9 +4,10 @@
  */
 import { wrongType, wrongValue } from './arguments'
 import { binding } from './binding'
+import { bring, isHere } from './bring'
 import { denseBytes } from './dtype'
+import { rowsWithParts, storedRange } from './extents'
 import { FileSession, type Session } from './session'
-import { StoragePlace } from './tables'
 import { rowOf, type Tensor } from './tensor'
 import { isView } from './values'
 import { checkWatchOptions, type Progress, type WatchOptions } from './watch'
@@ -56,6 +57,8 @@ interface Item {
   extents: readonly Extent[]
   /** Of all extents; of the elements where it lies in no file. */
   bytes: number
+  /** Whether somebody had it brought here before. */
+  isKept: boolean
 }
 
 export function checkStreamOptions(options: StreamOptions): StreamOptions {
@@ -106,6 +109,7 @@ export async function* stream(
         // Nobody waits: a page that is not there yet comes when it is touched.
         void readAhead(items.slice(first, next), most).catch(() => {})
       }
+      if (session.isRemote) await bring([placeOf(item)], { signal })
       const known = item.rows.filter((row) => session.data.has(row))
       yield tensor
       if (!session.isClosed) behind.add(item, known, lastUses.get(session)!, i)
@@ -136,9 +140,11 @@ export async function prefetch(tensors: Iterable<readonly [string, Tensor]>): Pr
 
 /** @param most bytes of one tensor; the rest comes as it is read */
 async function readAhead(items: readonly Item[], most: number): Promise<void> {
+  const remote = items.filter(({ session }) => session.isRemote)
+  if (remote.length > 0) await bring(remote.map(placeOf), {})
   const bySession = new Map<FileSession, number[]>()
   for (const { session, extents } of items) {
-    if (!(session instanceof FileSession)) continue
+    if (!(session instanceof FileSession) || session.isRemote) continue
     let rows = bySession.get(session)
     if (rows === undefined) {
       rows = []
@@ -159,6 +165,10 @@ async function readAhead(items: readonly Item[], most: number): Promise<void> {
   }
 }
 
+function placeOf({ tensor, session, rows }: Item) {
+  return { tensor, session, row: rows[0]! }
+}
+
 /** What the consumer has left, given up in pieces that are worth it. */
 class Behind {
   readonly #release: boolean
@@ -175,7 +185,7 @@ class Behind {
    * @param lastUses by storage, the last item that needs it
    */
   add(
-    { session, rows, extents }: Item,
+    { session, rows, extents, isKept }: Item,
     known: readonly number[],
     lastUses: ReadonlyMap<number, number>,
     index: number,
@@ -184,7 +194,8 @@ class Behind {
     for (const row of rows) {
       const storage = catalog.storageOf(row)
       if (data.has(row) && !known.includes(row) && !isView(session, row)) data.delete(row)
-      if (storage !== undefined && lastUses.get(storage) === index) storages.forget(storage)
+      if (storage === undefined || isKept) continue
+      if (lastUses.get(storage) === index) storages.forget(storage)
     }
     if (!(session instanceof FileSession)) return
     for (const { storage, start, end } of extents) {
@@ -214,41 +225,33 @@ function itemsOf(tensors: Iterable<readonly [string, Tensor]>): Item[] {
   const places = new Map<FileSession, Float64Array>()
   return Array.from(tensors, ([name, tensor]) => {
     const { session, row } = rowOf(tensor)
-    const rows = [row]
-    for (const whole of rows) for (const [, part] of session.catalog.parts(whole)) rows.push(part)
+    const rows = rowsWithParts(session, row)
     if (!(session instanceof FileSession) || session.source !== undefined) {
       const { catalog } = session
       const bytes = rows.reduce((sum, own) => {
         return sum + denseBytes(catalog.dtype(own), catalog.numel(own))
       }, 0)
-      return { tensor, name, session, rows, extents: [], bytes }
+      return { tensor, name, session, rows, extents: [], bytes, isKept: false }
     }
     let known = places.get(session)
     if (known === undefined) {
       known = session.unwrap(binding.storagePlaces(session.handle)).places
       places.set(session, known)
     }
-    const extents = rows.flatMap((own) => extentsOf(session, own, known))
+    const extents = rows.flatMap((own) => extentOf(session, own, known))
     const bytes = extents.reduce((sum, { start, end }) => sum + end - start, 0)
-    return { tensor, name, session, rows, extents, bytes }
+    const isKept = session.isRemote && isHere(session, row)
+    return { tensor, name, session, rows, extents, bytes, isKept }
   })
 }
 
 /** @param places where each storage, or the header in front of it, begins */
-function extentsOf({ catalog }: FileSession, row: number, places: Float64Array): Extent[] {
-  const storage = catalog.storageOf(row)
-  if (storage === undefined) return []
-  const place = catalog.storagePlace(storage)
-  if (place !== StoragePlace.record && place !== StoragePlace.file) return []
-  const deflated = catalog.deflatedBytes(storage)
-  const stored = deflated === 0 ? catalog.storageBytes(storage) : deflated
-  const dtype = catalog.dtype(row)
-  const isPart = deflated === 0 && catalog.isContiguous(row)
-  const start = isPart ? Math.floor((catalog.offset(row) * dtype.bits) / 8) : 0
-  const end = isPart ? Math.min(start + denseBytes(dtype, catalog.numel(row)), stored) : stored
-  if (start >= end) return []
+function extentOf(session: FileSession, row: number, places: Float64Array): Extent | [] {
+  const range = storedRange(session, row)
+  if (range === undefined) return []
+  const { storage, start, end } = range
   const begin = places[storage]!
-  return [{ storage, start: begin + start, end: begin + end }]
+  return { storage, start: begin + start, end: begin + end }
 }
 
 /** File after file, in the order in which they first come. */

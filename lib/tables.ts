@@ -118,6 +118,21 @@ export const LoadColumn = {
   count: 6,
 } as const
 
+/** Columns of what {@link Binding.storageExtents} says of a storage. */
+export const ExtentColumn = {
+  /** Bytes from the start of the file to its bytes, or to the header in front of them; or -1. */
+  begin: 0,
+  /** Bytes of that header that say where its bytes begin; 0 where there is none. */
+  header: 1,
+  /** Bytes from the start of the file to what comes behind. */
+  end: 2,
+  /** Bytes of the record. */
+  stored: 3,
+  /** CRC-32 of the record, 0 where there is none. */
+  crc: 4,
+  count: 5,
+} as const
+
 /** How a tensor keeps its elements, in torch's words. */
 export type Layout = (typeof LAYOUTS)[number]
 

@@ -4,6 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { checkRange } from './arguments'
+import { bring, isHere } from './bring'
 import type { PartRole } from './catalog'
 import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
@@ -16,6 +17,7 @@ import type { Session } from './session'
 import { spread } from './sparse'
 import type { Storage } from './storage'
 import { LAYOUTS, type Layout, QSCHEMES, type QScheme, TensorFlag } from './tables'
+import { TensorParts } from './tensor-parts'
 import {
   dequantized,
   elementBytes,
@@ -25,6 +27,7 @@ import {
   heldBytes,
   isZeroCopy,
 } from './values'
+import { checkWatchOptions } from './watch'
 
 const NO_PARTS: Readonly<Record<string, never>> = Object.freeze({})
 
@@ -45,7 +48,7 @@ interface Lazy {
 }
 
 /** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
-export class Tensor {
+export class Tensor extends TensorParts {
   readonly #home: Home
   readonly #row: number
   readonly #position: number
@@ -57,6 +60,7 @@ export class Tensor {
 
   /** @internal */
   constructor(home: Home, row: number, position: number) {
+    super()
     if (!(home instanceof Home)) throw new TypeError('Illegal constructor')
     this.#home = home
     this.#row = row
@@ -162,6 +166,14 @@ export class Tensor {
   }
 
   /**
+   * Whether {@link data} can be had: always, unless the checkpoint is elsewhere and its elements were
+   * not brought here.
+   */
+  get isLoaded(): boolean {
+    return isHere(this.#session, this.#row)
+  }
+
+  /**
    * The bytes this tensor views; the same object for tensors that share them. Sparse tensors have
    * none.
    */
@@ -182,7 +194,8 @@ export class Tensor {
    * pairs; quantised ones their integers, packed ones (quint4x2, quint2x4) as the bytes that hold
    * them, low bits first.
    *
-   * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
+   * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}, `NOT_LOADED` where the
+   * checkpoint is elsewhere and {@link load} did not bring it here
    * @throws {@link UnsupportedError} `UNSUPPORTED_LAYOUT` for sparse and meta tensors and for
    * shards, `UNSUPPORTED_RUNTIME` where it is larger than an ArrayBuffer can be
    * @throws {@link LimitError} `LIMIT_STORAGE` when a copy would be larger than `limits.copyBytes`
@@ -190,6 +203,19 @@ export class Tensor {
   get data(): TensorData {
     this.#session.checkOpen()
     return elements(this.#session, elementsRow(this.#session, this.#row, this.name), this.name)
+  }
+
+  /**
+   * {@link data}, once it is here: of a checkpoint that is elsewhere the elements are fetched. What
+   * several tensors are asked for at one time is fetched together.
+   *
+   * @throws {@link RemoteError}, {@link StateError} `FILE_CHANGED` when it cannot be had any more
+   * @throws {@link FormatError} `CHECKSUM_MISMATCH` for a record that is damaged
+   * @throws what {@link data} throws
+   */
+  async load(options: LoadOptions = {}): Promise<TensorData> {
+    await bring([this.#placed()], checkWatchOptions(options))
+    return this.data
   }
 
   /**
@@ -284,59 +310,6 @@ export class Tensor {
     return count !== undefined && count < 2
   }
 
-  /** Sparse COO: int64 of shape [sparse dimensions, values]. */
-  get indices(): Tensor | undefined {
-    return this.parts.indices
-  }
-
-  /** Sparse: the stored values. Nested: the elements of all rows. */
-  get values(): Tensor | undefined {
-    return this.parts.values
-  }
-
-  /** Sparse CSR and BSR: where each row begins among the values. */
-  get crowIndices(): Tensor | undefined {
-    return this.parts.crowIndices
-  }
-
-  /** Sparse CSR and BSR: the column of each value. */
-  get colIndices(): Tensor | undefined {
-    return this.parts.colIndices
-  }
-
-  /** Sparse CSC and BSC: where each column begins among the values. */
-  get ccolIndices(): Tensor | undefined {
-    return this.parts.ccolIndices
-  }
-
-  /** Sparse CSC and BSC: the row of each value. */
-  get rowIndices(): Tensor | undefined {
-    return this.parts.rowIndices
-  }
-
-  /** Nested: where each row begins; in old files there is only {@link rowOffsets}. */
-  get offsets(): Tensor | undefined {
-    return this.parts.offsets
-  }
-
-  /**
-   * Nested (jagged): the length of each row, where rows do not fill the space between
-   * {@link offsets}.
-   */
-  get lengths(): Tensor | undefined {
-    return this.parts.lengths
-  }
-
-  /** Nested (strided): the shape of each row. */
-  get sizes(): Tensor | undefined {
-    return this.parts.sizes
-  }
-
-  /** Nested (strided): the stride of each row, in elements. */
-  get strides(): Tensor | undefined {
-    return this.parts.strides
-  }
-
   /**
    * Nested: where each row begins among {@link values}: in elements for strided ones, along the
    * dimension that differs for jagged ones.
@@ -368,11 +341,6 @@ export class Tensor {
       }),
     )
     return this.#lazy.rows
-  }
-
-  /** Sharded (DTensor): what this file has of it. */
-  get local(): Tensor | undefined {
-    return this.parts.local
   }
 
   /** Quantised: how its integers stand for real numbers. */

@@ -12,6 +12,7 @@ import {
   isCheckpointError,
   LimitError,
   openSync,
+  RemoteError,
   StateError,
   UnsafeError,
   UnsupportedError,
@@ -40,6 +41,7 @@ const CLASSES = {
   Unsafe: UnsafeError,
   Limit: LimitError,
   State: StateError,
+  Remote: RemoteError,
 }
 
 const golden = (name: string) => openSync(join(FIXTURES, name))

@@ -12,6 +12,7 @@ import {
   FormatError,
   isCheckpointError,
   LimitError,
+  RemoteError,
   StateError,
   UnsafeError,
   UnsupportedError,
@@ -66,6 +67,7 @@ test('every code makes an error of its class', () => {
     Unsafe: UnsafeError,
     Limit: LimitError,
     State: StateError,
+    Remote: RemoteError,
   }
   for (const [code, kind] of Object.entries(CODES)) {
     const failure = { code, message: 'a sentence', subject: 'thing', limit: 1, actual: 2 }

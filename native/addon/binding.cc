@@ -13,8 +13,13 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["openFile"] = Napi::Function::New(env, guarded<open_shared>, "openFile");
   exports["closeFile"] = Napi::Function::New(env, guarded<close_shared>, "closeFile");
   exports["readIndex"] = Napi::Function::New(env, guarded<read_index>, "readIndex");
+  exports["ranges"] = Napi::Function::New(env, guarded<new_ranges>, "ranges");
+  exports["supply"] = Napi::Function::New(env, guarded<supply>, "supply");
+  exports["storageExtents"] = Napi::Function::New(env, guarded<storage_extents>, "storageExtents");
+  exports["placeStorage"] = Napi::Function::New(env, guarded<place_storage>, "placeStorage");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
+  exports["allocate"] = Napi::Function::New(env, guarded<allocate>, "allocate");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");
   exports["tape"] = Napi::Function::New(env, guarded<make_tape>, "tape");
   exports["scriptCode"] = Napi::Function::New(env, guarded<script_code>, "scriptCode");

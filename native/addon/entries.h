@@ -11,9 +11,15 @@ Napi::Value open_async(const Napi::CallbackInfo& info);
 Napi::Value open_shared(const Napi::CallbackInfo& info);
 Napi::Value close_shared(const Napi::CallbackInfo& info);
 Napi::Value read_index(const Napi::CallbackInfo& info);
+// ranges.cc
+Napi::Value new_ranges(const Napi::CallbackInfo& info);
+Napi::Value supply(const Napi::CallbackInfo& info);
+Napi::Value storage_extents(const Napi::CallbackInfo& info);
+Napi::Value place_storage(const Napi::CallbackInfo& info);
 // memory.cc
 Napi::Value window(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);
+Napi::Value allocate(const Napi::CallbackInfo& info);
 Napi::Value storage_offset(const Napi::CallbackInfo& info);
 Napi::Value close(const Napi::CallbackInfo& info);
 // content.cc

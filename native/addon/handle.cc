@@ -6,6 +6,7 @@ namespace {
 // Random, so that no other addon's objects pass for ours.
 constexpr napi_type_tag kHandleTag = {0x6C1D4B0E93A24F7Bu, 0xA85E20C97F3164D2u};
 constexpr napi_type_tag kFileTag = {0x1FB2C6D90E7548A3u, 0x9D04E7315CB8F26Au};
+constexpr napi_type_tag kRangesTag = {0x52E8A1D37C90B46Fu, 0xE36B0F9417D2C85Au};
 
 template <typename T>
 Napi::Object wrap_tagged(Napi::Env env, const napi_type_tag& tag, std::unique_ptr<T> owned) {
@@ -42,6 +43,14 @@ Napi::Object wrap_file(Napi::Env env, SharedFile file) {
 
 SharedFile& unwrap_file(const Napi::Value& value) {
   return unwrap_tagged<SharedFile>(value, kFileTag);
+}
+
+Napi::Object wrap_ranges(Napi::Env env, SharedRanges ranges) {
+  return wrap_tagged(env, kRangesTag, std::make_unique<SharedRanges>(std::move(ranges)));
+}
+
+SharedRanges& unwrap_ranges(const Napi::Value& value) {
+  return unwrap_tagged<SharedRanges>(value, kRangesTag);
 }
 
 }  // namespace torchmap::addon

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/checkpoint.h"
+#include "core/source/ranges.h"
 #include "core/windows.h"
 
 namespace torchmap::addon {
@@ -33,5 +34,10 @@ Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uin
 using SharedFile = std::shared_ptr<Source>;
 Napi::Object wrap_file(Napi::Env env, SharedFile file);
 SharedFile& unwrap_file(const Napi::Value& value);
+
+// What was brought here of an object that is elsewhere.
+using SharedRanges = std::shared_ptr<RangesSource>;
+Napi::Object wrap_ranges(Napi::Env env, SharedRanges ranges);
+SharedRanges& unwrap_ranges(const Napi::Value& value);
 
 }  // namespace torchmap::addon

@@ -128,6 +128,13 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value allocate(const Napi::CallbackInfo& info) {
+  const uint64_t length = integer_of(info[0]);
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(info.Env(), length);
+  expect_writes({static_cast<std::byte*>(buffer.Data()), length});
+  return buffer;
+}
+
 Napi::Value storage_offset(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return closed(info.Env());

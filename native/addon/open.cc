@@ -63,6 +63,19 @@ Result<std::unique_ptr<Checkpoint>> open_bytes(ByteSpan bytes, const Request& re
   return checkpoint;
 }
 
+// What this took for an answer although it was only not here yet does not count.
+Result<std::unique_ptr<Checkpoint>> open_ranges(const SharedRanges& ranges,
+                                                const Request& request) {
+  auto checkpoint = Checkpoint::open(ranges, request.options, request.inflated());
+  if (checkpoint.ok()) {
+    if (ScriptCode* code = (*checkpoint)->code(); code != nullptr) {
+      if (auto records = code->records(); !records.ok()) return std::move(records).status();
+    }
+  }
+  if (const auto missing = ranges->take_missing()) return not_loaded(*missing);
+  return checkpoint;
+}
+
 // A checkpoint inside a file, at bytes [offset, offset + length) of it.
 Result<std::unique_ptr<Checkpoint>> open_inside(const SharedFile& file, uint64_t offset,
                                                 uint64_t length, const Request& request) {
@@ -76,9 +89,12 @@ Result<std::unique_ptr<Checkpoint>> open_inside(const SharedFile& file, uint64_t
 
 struct OpenWork {
   std::string path;
+  SharedRanges ranges;  // instead of a path
   Request request;
 
-  Result<std::unique_ptr<Checkpoint>> run() const { return open_path(path, request); }
+  Result<std::unique_ptr<Checkpoint>> run() const {
+    return ranges ? open_ranges(ranges, request) : open_path(path, request);
+  }
   static Napi::Object settle(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
     return opened(env, std::move(checkpoint));
   }
@@ -97,7 +113,12 @@ Napi::Value open_sync(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value open_async(const Napi::CallbackInfo& info) {
-  OpenWork work{info[0].As<Napi::String>().Utf8Value(), read_request(info[1].As<Napi::Object>())};
+  OpenWork work{{}, nullptr, read_request(info[1].As<Napi::Object>())};
+  if (info[0].IsString()) {
+    work.path = info[0].As<Napi::String>().Utf8Value();
+  } else {
+    work.ranges = unwrap_ranges(info[0]);
+  }
   static_assert(sizeof(std::atomic<bool>) == 1);
   const auto cancel = info[2].As<Napi::Uint8Array>();
   work.request.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(cancel.Data());
@@ -123,7 +144,9 @@ Napi::Value read_index(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Request request = read_request(info[1].As<Napi::Object>());
   // Read, not mapped: it is looked at once.
-  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), {false});
+  auto source = info[0].IsString()
+                    ? open_file(info[0].As<Napi::String>().Utf8Value(), {false})
+                    : Result<std::shared_ptr<Source>>(open_memory(bytes_of(info[0])));
   if (!source.ok()) return failure(env, source.status());
   auto index = read_split_index(**source, request.options.limits);
   if (!index.ok()) return failure(env, index.status());

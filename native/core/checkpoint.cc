@@ -153,10 +153,11 @@ std::string Checkpoint::root_class() const {
   return std::string(name.module) + "." + std::string(name.name);
 }
 
-Result<uint64_t> Checkpoint::storage_offset(uint32_t index) {
+Result<uint64_t> Checkpoint::storage_offset(uint32_t index, Source* header) {
   Storage& storage = catalog_.storages[index];
   if (storage.place == StoragePlace::kRecord && storage.offset == 0) {
-    TRY_ASSIGN(storage.offset, archive_->payload_offset(*source_, storage.record));
+    Source& source = header == nullptr ? *source_ : *header;
+    TRY_ASSIGN(storage.offset, archive_->payload_offset(source, storage.record));
   }
   return storage.offset;
 }

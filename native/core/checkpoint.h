@@ -67,8 +67,9 @@ class Checkpoint {
   ScriptCode* code() { return code_ ? &*code_ : nullptr; }
 
   // Where a storage's bytes start in the file; looks the archive's local header up at first use.
-  // Only for storages placed in a record or in the file.
-  Result<uint64_t> storage_offset(uint32_t storage);
+  // Only for storages placed in a record or in the file. `header`: where that header is, if not in
+  // the source.
+  Result<uint64_t> storage_offset(uint32_t storage, Source* header = nullptr);
 
  private:
   friend class ZipReader;

@@ -159,12 +159,14 @@ Status ZipArchive::bound_payloads() {
   return {};
 }
 
+uint64_t ZipArchive::header_bytes(const Record& record) { return kLocalSize + record.name.size(); }
+
 Result<uint64_t> ZipArchive::payload_offset(Source& source, uint32_t index) const {
   const Record& record = records_[index];
   const auto bad = [&](std::string what) {
     return Status(Code::kBadRecord, std::move(what)).at(record.header_offset).in(record.name);
   };
-  const size_t length = kLocalSize + record.name.size();
+  const auto length = static_cast<size_t>(header_bytes(record));
   std::array<std::byte, 256> buffer;
   std::unique_ptr<std::byte[]> large;
   if (length > buffer.size()) large.reset(new std::byte[length]);

@@ -73,6 +73,9 @@ class ZipArchive {
   // `name` of a record without the root, or nothing for a record outside the root.
   std::optional<std::string_view> name_in_root(const Record& record) const;
 
+  // Bytes of a record's local header that payload_offset() reads.
+  static uint64_t header_bytes(const Record& record);
+
   // Offset in bytes of the first payload byte. Reads the local header: kBadRecord, naming the
   // record, when it is not this record's or leaves the payload no room.
   Result<uint64_t> payload_offset(Source& source, uint32_t record) const;

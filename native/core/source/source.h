@@ -4,6 +4,7 @@
 //   file reader    the file read by position where mapping does not suit (network file systems)
 //   MemorySource   bytes the caller holds; views are copies, because the caller may change or free
 //                  them
+//   RangesSource   (ranges.h) pieces of an object that is elsewhere
 //
 // A source is used by one thread at a time.
 #pragma once

@@ -1,0 +1,132 @@
+/** The storages of a checkpoint that is elsewhere: what was brought here of each. */
+import { binding } from '../binding'
+import { StateError } from '../errors'
+import { printable } from '../printable'
+import type { FileSession } from '../session'
+import { checkBufferLength, FileStorages, LONGEST_BUFFER, type Span } from '../storage'
+import { ExtentColumn, StoragePlace } from '../tables'
+import type { Range } from '../values'
+import { Intervals } from './intervals'
+
+/** A piece of a storage, as it is stored; of all but very long ones the piece is the whole. */
+export interface Piece {
+  /** Bytes [start, end) of the storage. */
+  readonly start: number
+  readonly end: number
+  /** Room for all of them; the system gives memory as bytes arrive. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** What has arrived, whether or not it has been checked; bytes of the storage. */
+  readonly arrived: Intervals
+  /** What may be looked at. */
+  readonly here: Intervals
+}
+
+/** Bytes at whose multiples a typed array of any dtype can begin. */
+const ALIGNMENT = 16
+
+export class RemoteStorages extends FileStorages {
+  readonly #session: FileSession
+  readonly #pieces = new Map<number, Piece[]>()
+
+  /** @param extents rows of {@link ExtentColumn} */
+  constructor(
+    session: FileSession,
+    readonly extents: Float64Array,
+  ) {
+    super(session)
+    this.#session = session
+  }
+
+  override isLong(index: number): boolean {
+    return this.#session.catalog.storageBytes(index) > LONGEST_BUFFER
+  }
+
+  override isPlain(): boolean {
+    return false
+  }
+
+  override isInFile(): boolean {
+    return false
+  }
+
+  override forget(index: number): void {
+    super.forget(index)
+    this.#pieces.delete(index)
+  }
+
+  override release(): ArrayBuffer[] {
+    this.#pieces.clear()
+    return super.release()
+  }
+
+  override span(index: number, start: number, end: number, unit: number): Span {
+    this.#session.checkOpen()
+    if (!this.#isRemote(index) || !this.isAsStored(index) || start === end)
+      return super.span(index, start, end, unit)
+    const piece = this.#piece(index, start, end)
+    const byteOffset = start - piece.start
+    if (byteOffset % unit === 0) return { buffer: piece.bytes.buffer, byteOffset, zeroCopy: false }
+    const copy = piece.bytes.slice(byteOffset, byteOffset + end - start)
+    // Whoever asks counts from the start of what it gets.
+    return { buffer: copy.buffer, byteOffset: 0, zeroCopy: false }
+  }
+
+  protected override stored(index: number, start: number, end: number): ArrayBuffer {
+    if (!this.#isRemote(index)) return super.stored(index, start, end)
+    const piece = this.#piece(index, start, end)
+    return piece.bytes.slice(start - piece.start, end - piece.start).buffer
+  }
+
+  /** Bytes of a storage's record. */
+  storedBytes(index: number): number {
+    return this.extents[index * ExtentColumn.count + ExtentColumn.stored]!
+  }
+
+  isHere({ storage, start, end }: Range): boolean {
+    return this.#pieces.get(storage)?.some(({ here }) => here.has(start, end)) === true
+  }
+
+  /** How many of these bytes have arrived. */
+  arrived({ storage, start, end }: Range): number {
+    const counts = this.#pieces.get(storage)?.map((piece) => piece.arrived.covered(start, end))
+    return Math.max(0, ...(counts ?? []))
+  }
+
+  /** Where to put bytes of a storage. */
+  room({ storage, start, end }: Range): Piece {
+    let pieces = this.#pieces.get(storage)
+    if (pieces === undefined) {
+      pieces = []
+      this.#pieces.set(storage, pieces)
+    }
+    const known = pieces.find((piece) => piece.start <= start && end <= piece.end)
+    if (known !== undefined) return known
+    const stored = this.storedBytes(storage)
+    const isWhole = stored <= LONGEST_BUFFER
+    const from = isWhole ? 0 : start - (start % ALIGNMENT)
+    const to = isWhole ? stored : end
+    checkBufferLength(to - from, this.#session.path)
+    const piece: Piece = {
+      start: from,
+      end: to,
+      bytes: new Uint8Array(binding.allocate(to - from)),
+      arrived: new Intervals(),
+      here: new Intervals(),
+    }
+    pieces.push(piece)
+    return piece
+  }
+
+  #piece(index: number, start: number, end: number): Piece {
+    const piece = this.#pieces.get(index)?.find(({ here }) => here.has(start, end))
+    if (piece !== undefined) return piece
+    const key = printable(this.#session.catalog.storageKey(index))
+    const message = `bytes ${start} to ${end} of storage '${key}' are not here yet: await load()`
+    throw new StateError('NOT_LOADED', message, { path: this.#session.path })
+  }
+
+  #isRemote(index: number): boolean {
+    const place = this.#session.catalog.storagePlace(index)
+    return place === StoragePlace.record || place === StoragePlace.file
+  }
+}

@@ -1,0 +1,89 @@
+/** Checkpoints that are elsewhere: every golden, of which only comes what is asked for. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+import { checkpointOf } from '../lib/checkpoint'
+import { type Checkpoint, isCheckpointError } from '../lib/index'
+import type { RemoteObject, Sink } from '../lib/remote/object'
+import { Request } from '../lib/request'
+import { differencesOf } from './support/compare'
+import { FIXTURES, readManifest, SETS } from './support/golden'
+import { rejection } from './support/samples'
+
+/** A file of which nothing comes that was not asked for. */
+class Grudging implements RemoteObject {
+  readonly path = undefined
+  readonly head = new Uint8Array(0)
+  readonly byteLength: number
+  requests = 0
+
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly grain: number,
+  ) {
+    this.byteLength = bytes.length
+  }
+
+  async read(start: number, end: number, sink: Sink): Promise<void> {
+    ++this.requests
+    // In pieces that end anywhere.
+    const middle = start + Math.floor((end - start) / 3)
+    for (const [from, to] of [
+      [start, middle],
+      [middle, end],
+    ] as const) {
+      if (from < to) sink(from, this.bytes.slice(from, to))
+    }
+  }
+}
+
+async function loadAll(checkpoint: Checkpoint): Promise<void> {
+  await checkpoint.load()
+  for (const tensor of checkpoint.stateDict().values()) {
+    await tensor.load().catch((error) => {
+      const isWithoutData =
+        isCheckpointError(error, 'UNSUPPORTED_LAYOUT') || isCheckpointError(error, 'LIMIT_STORAGE')
+      if (!isWithoutData) throw error
+    })
+  }
+}
+
+/** Streams of pickles have to be walked; of tar archives every header is looked at. */
+const WALKED = new Set(['legacy', 'tar', 'pickle', 'pt2', 'package'])
+
+async function opened(path: string, grain: number): Promise<Checkpoint> {
+  const request = new Request({})
+  const content = await request.openObject(new Grudging(readFileSync(path), grain))
+  return checkpointOf(content, request.limits)
+}
+
+for (const set of SETS) {
+  describe(set, () => {
+    for (const row of readManifest(set)) {
+      const path = join(FIXTURES, set, row.file)
+      const grain = WALKED.has(row.format ?? '') ? 4096 : 16
+      if (row.file === 'checksum-wrong.pt') {
+        test(`${row.file} opens, and what is fetched of it is refused`, async () => {
+          const checkpoint = await opened(path, grain)
+          expect(await rejection(checkpoint.load())).toMatchObject({
+            code: 'CHECKSUM_MISMATCH',
+            record: 'data/0',
+          })
+          expect(checkpoint.tensors.get('weight')!.isLoaded).toBe(false)
+        })
+      } else if (row.error === undefined) {
+        test(row.file, async () => {
+          const checkpoint = await opened(path, grain)
+          await loadAll(checkpoint)
+          expect(differencesOf(checkpoint, row)).toEqual([])
+          checkpoint.close()
+        })
+      } else {
+        test(`${row.file} is refused with ${row.error}`, async () => {
+          const error = await rejection(opened(path, 4096))
+          expect(error).toMatchObject({ code: row.error })
+        })
+      }
+    }
+  })
+}
