@@ -137,9 +137,16 @@ describe.each(Object.entries(CASES))('%s', (code, use) => {
   })
 })
 
-test('the other codes come about elsewhere: runtimes, and formats that are not read yet', () => {
+test('the other codes come about elsewhere: runtimes, formats that are not read yet, servers', () => {
   const others = Object.keys(CODES).filter((code) => !(code in CASES))
-  expect(others).toEqual(['UNSUPPORTED_BYTE_ORDER', 'UNSUPPORTED_RUNTIME'])
+  expect(others).toEqual([
+    'UNSUPPORTED_BYTE_ORDER',
+    'UNSUPPORTED_RUNTIME',
+    'NOT_LOADED',
+    'REMOTE_REFUSED',
+    'REMOTE_FAILED',
+    'REMOTE_UNSUITED',
+  ])
 })
 
 test('every golden that is refused says where, in the file that was asked for', () => {

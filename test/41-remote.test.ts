@@ -1,14 +1,15 @@
 /** Checkpoints that are elsewhere: every golden, of which only comes what is asked for. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { checkpointOf } from '../lib/checkpoint'
-import { type Checkpoint, isCheckpointError } from '../lib/index'
+import { type Checkpoint, isCheckpointError, openSync } from '../lib/index'
 import type { RemoteObject, Sink } from '../lib/remote/object'
 import { Request } from '../lib/request'
 import { differencesOf } from './support/compare'
 import { FIXTURES, readManifest, SETS } from './support/golden'
-import { rejection } from './support/samples'
+import { thin } from './support/pace'
+import { rejection, temporaryFolder } from './support/samples'
 
 /** A file of which nothing comes that was not asked for. */
 class Grudging implements RemoteObject {
@@ -51,9 +52,10 @@ async function loadAll(checkpoint: Checkpoint): Promise<void> {
 /** Streams of pickles have to be walked; of tar archives every header is looked at. */
 const WALKED = new Set(['legacy', 'tar', 'pickle', 'pt2', 'package'])
 
-async function opened(path: string, grain: number): Promise<Checkpoint> {
+async function opened(source: string | Uint8Array, grain: number): Promise<Checkpoint> {
   const request = new Request({})
-  const content = await request.openObject(new Grudging(readFileSync(path), grain))
+  const bytes = typeof source === 'string' ? readFileSync(source) : source
+  const content = await request.openObject(new Grudging(bytes, grain))
   return checkpointOf(content, request.limits)
 }
 
@@ -87,3 +89,33 @@ for (const set of SETS) {
     }
   })
 }
+
+/** The code of what opening rejects with, or the names. */
+async function outcome(checkpoint: () => Checkpoint | Promise<Checkpoint>): Promise<unknown> {
+  try {
+    return [...(await checkpoint()).tensors.keys()]
+  } catch (error) {
+    if (isCheckpointError(error)) return error.code
+    throw error
+  }
+}
+
+describe('damaged', () => {
+  const path = join(temporaryFolder('remote-damaged'), 'model')
+
+  test.each(['torch-2.13/tied.pt', 'torch-1.13/tied-legacy.pt', 'safetensors/blanks.safetensors'])(
+    '%s is refused as from a file',
+    async (file) => {
+      const whole = readFileSync(join(FIXTURES, file))
+      for (let at = 0; at < whole.length; at += thin) {
+        const flipped = new Uint8Array(whole)
+        flipped[at] = flipped[at]! ^ 0x5a
+        for (const bytes of [whole.subarray(0, at), flipped]) {
+          writeFileSync(path, bytes)
+          const there = await outcome(() => opened(bytes, 16))
+          expect({ at, there }).toEqual({ at, there: await outcome(() => openSync(path)) })
+        }
+      }
+    },
+  )
+})

@@ -15,6 +15,7 @@ test('exports', () => {
   "NumpyArray",
   "PyGlobal",
   "PyObject",
+  "RemoteError",
   "StateError",
   "Storage",
   "Tensor",
@@ -38,20 +39,23 @@ test.each([
     'Tensor',
     torchmap.Tensor,
     `axis byteLength bytes ccolIndices colIndices crowIndices data dequantize device dtype indices
-    isCoalesced isContiguous isMeta isParameter isZeroCopy layout lengths local name offsets parts qscheme
+    isCoalesced isContiguous isLoaded isMeta isParameter isZeroCopy layout lengths load local name offsets parts qscheme
     readInto readIntoSync requiresGrad rowIndices rowOffsets rows scale scales shape size sizes storage storageOffset stride strides
     toDense toFloat32 toJSON values zeroPoint zeroPoints`,
   ],
   [
     'Checkpoint',
     torchmap.Checkpoint,
-    `byteOrder close closed era flavor format identity isMapped isSalvaged metadata parts path
+    `byteOrder close closed era flavor format identity isMapped isSalvaged load metadata parts path
     prefetch producer readAllInto readable root size skipped stateDict stream tensors training verify`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {
-  const found = Object.getOwnPropertyNames(prototype).filter((name) => name !== 'constructor')
-  expect(found.sort()).toEqual(members.split(/\s+/))
+  const found = new Set<string>()
+  for (let at = prototype; at !== Object.prototype; at = Object.getPrototypeOf(at))
+    for (const name of Object.getOwnPropertyNames(at)) found.add(name)
+  found.delete('constructor')
+  expect([...found].sort()).toEqual(members.split(/\s+/))
 })
 
 test('nobody but open makes checkpoints, tensors and arrays', () => {

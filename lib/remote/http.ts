@@ -104,12 +104,14 @@ export class HttpObject implements RemoteObject {
       } catch (error) {
         signal?.throwIfAborted()
         if (!(error instanceof Passing)) throw error
-        failures = at > before ? 1 : failures + 1
+        const isMoving = at > before
+        failures = isMoving ? 0 : failures + 1
         if (failures > this.#options.retries) {
           const message = `bytes ${at} to ${end} did not come in ${failures} attempts: ${error.message}`
           throw new RemoteError('REMOTE_FAILED', message, { ...this.#at(at), cause: error.cause })
         }
-        const backoff = FIRST_PAUSE * 2 ** (failures - 1) * (0.5 + Math.random())
+        const first = isMoving ? FIRST_PAUSE / 10 : FIRST_PAUSE * 2 ** (failures - 1)
+        const backoff = first * (0.5 + Math.random())
         pause = Math.min(Math.max(backoff, error.pause), LONGEST_PAUSE)
       }
       await sleep(pause, undefined, { signal }).catch(() => {})

@@ -12,8 +12,7 @@ Napi::Value new_ranges(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value supply(const Napi::CallbackInfo& info) {
-  const Status status =
-      unwrap_ranges(info[0])->supply(integer_of(info[1]), bytes_of(info[2]));
+  const Status status = unwrap_ranges(info[0])->supply(integer_of(info[1]), bytes_of(info[2]));
   return status.ok() ? Napi::Object::New(info.Env()) : failure(info.Env(), status);
 }
 
@@ -22,8 +21,7 @@ Napi::Value storage_extents(const Napi::CallbackInfo& info) {
   constexpr size_t kColumns = 5;
   const Napi::Env env = info.Env();
   Session& session = unwrap(info[0]);
-  if (!session.checkpoint)
-    return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+  if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
   const std::vector<Storage>& storages = checkpoint.catalog().storages;
   std::vector<double> rows;
@@ -54,8 +52,7 @@ Napi::Value storage_extents(const Napi::CallbackInfo& info) {
 Napi::Value place_storage(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Session& session = unwrap(info[0]);
-  if (!session.checkpoint)
-    return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
+  if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
   const auto index = static_cast<uint32_t>(integer_of(info[1]));
   const std::vector<Storage>& storages = checkpoint.catalog().storages;
