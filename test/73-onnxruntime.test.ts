@@ -9,12 +9,11 @@ import { types } from 'node:util'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import * as ort from 'onnxruntime-common'
 import { openSync, type Tensor } from '../lib/index'
-import * as adapter from '../lib/onnxruntime'
+import { feedsOf, toOrt } from '../lib/onnxruntime'
 import { FIXTURES } from './support/golden'
 import { identityModel, ONNX_TYPES, type OnnxType } from './support/onnx-writer'
 import { refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
-const { feedsOf, toOrt } = adapter
 const folder = temporaryFolder('onnxruntime')
 const path = writeSample(join(folder, 'sample.pth'))
 const golden = (name: string) => join(FIXTURES, 'torch-2.13', name)
@@ -47,10 +46,6 @@ const argumentError = (use: () => unknown) => {
   }
   throw new Error('nothing was thrown')
 }
-
-test('exports', () => {
-  expect(Object.keys(adapter).sort()).toEqual(['feedsOf', 'toOrt'])
-})
 
 describe('every golden', () => {
   const TO_FLOAT32 = /^(bfloat16|float8_.*|qu?int.*)$/
