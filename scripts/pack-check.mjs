@@ -13,9 +13,14 @@ const consumer = {
   'use.cjs': `
     const assert = require('node:assert/strict')
     const torchmap = require('torchmap')
-    import('torchmap').then((imported) => {
-      assert.deepEqual(Object.keys(imported).sort(), Object.keys(torchmap).sort())
-      for (const name of Object.keys(torchmap)) assert.equal(imported[name], torchmap[name])
+    const adapter = require('torchmap/onnxruntime')
+    const same = (imported, required) => {
+      assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort())
+      for (const name of Object.keys(required)) assert.equal(imported[name], required[name])
+    }
+    Promise.all([import('torchmap'), import('torchmap/onnxruntime')]).then((imported) => {
+      same(imported[0], torchmap)
+      same(imported[1], adapter)
       if (!process.argv[2]) return
       const checkpoint = torchmap.openSync(process.argv[2])
       assert(checkpoint.tensors.size > 0)
@@ -26,14 +31,33 @@ const consumer = {
   'use.mjs': `
     import assert from 'node:assert/strict'
     import { open } from 'torchmap'
+    import { feedsOf } from 'torchmap/onnxruntime'
+    // No engine is installed here: anything with such a class is one.
+    class Tensor {
+      constructor(type, data, dims) { Object.assign(this, { type, data, dims }) }
+    }
     if (process.argv[2]) {
       const checkpoint = await open(process.argv[2])
-      assert(checkpoint.stateDict().size > 0)
+      const weights = checkpoint.stateDict()
+      assert(weights.size > 0)
+      const feeds = feedsOf(weights, weights.keys(), { Tensor })
+      for (const [name, { data }] of weights) assert.equal(feeds[name].data, data)
       checkpoint.close()
     }`,
 
   'types.ts': `
     import { type Checkpoint, open, openSync, type Tensor } from 'torchmap'
+    import { feedsOf, type OrtTensor, toOrt } from 'torchmap/onnxruntime'
+    declare class Fed {
+      constructor(type: 'float32', data: Float32Array, dims?: readonly number[])
+      constructor(data: Float32Array, dims?: readonly number[])
+      readonly dims: readonly number[]
+    }
+    export function fed(weights: ReadonlyMap<string, Tensor>): readonly number[] | undefined {
+      const feeds: Record<string, Fed> = feedsOf(weights, { inputNames: ['weight'] }, { Tensor: Fed })
+      const one: OrtTensor<{ Tensor: typeof Fed }> = toOrt(weights.get('weight')!, { Tensor: Fed })
+      return feeds.weight?.dims ?? one.dims
+    }
     export async function first(path: string): Promise<Tensor | undefined> {
       await using checkpoint: Checkpoint = await open(path)
       using again = openSync(path)
@@ -69,6 +93,7 @@ function pack(folder) {
     'README.md',
     'CMakeLists.txt',
     'dist/index.d.mts',
+    'dist/onnxruntime.d.mts',
   ]) {
     assert(paths.includes(path), `${path} is not packed`)
   }

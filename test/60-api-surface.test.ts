@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import * as torchmap from '../lib/index'
+import * as onnxruntime from '../lib/onnxruntime'
 
 test('exports', () => {
   expect(Object.keys(torchmap).sort()).toMatchInlineSnapshot(`
@@ -28,10 +29,17 @@ test('exports', () => {
 `)
 })
 
-test('import gives the names that require gives', () => {
-  const source = readFileSync(join(__dirname, '../lib/index.mts'), 'utf8')
+test("exports of 'torchmap/onnxruntime'", () => {
+  expect(Object.keys(onnxruntime).sort()).toEqual(['feedsOf', 'toOrt'])
+})
+
+test.each([
+  ['index', torchmap],
+  ['onnxruntime', onnxruntime],
+])('import gives the names that require gives: %s', (name, required) => {
+  const source = readFileSync(join(__dirname, `../lib/${name}.mts`), 'utf8')
   const listed = /export \{([^}]*)\}/.exec(source)?.[1] ?? ''
-  expect(listed.match(/\w+/g)?.sort()).toEqual(Object.keys(torchmap).sort())
+  expect(listed.match(/\w+/g)?.sort()).toEqual(Object.keys(required).sort())
 })
 
 test.each([

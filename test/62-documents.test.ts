@@ -37,7 +37,9 @@ test.each(EXAMPLES)('%s: example %i runs', (document, i, code) => {
   writeFileSync(file, code.replaceAll('await using', 'const'))
   try {
     const { status, stderr } = spawnSync(process.execPath, [file], { cwd: root, encoding: 'utf8' })
-    expect([status, stderr]).toEqual([0, ''])
+    // On some machines an engine warns that it finds no GPU.
+    const told = stderr.replace(/^.*\[W:onnxruntime:.*\n/gm, '')
+    expect([status, told]).toEqual([0, ''])
   } finally {
     rmSync(file)
   }
