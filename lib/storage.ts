@@ -183,6 +183,8 @@ export class FileStorages implements Storages {
     this.#session.checkOpen()
     checkBufferLength(end - start, this.#session.path)
     const { catalog, source, handle, path } = this.#session
+    // What is in no file is in what was decoded.
+    if (catalog.storagePlace(index) === StoragePlace.memory) this.#session.decode()
     const place = catalog.storagePlace(index)
     if (place === StoragePlace.nowhere) {
       const message = 'a meta tensor has a shape but no bytes'

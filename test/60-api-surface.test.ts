@@ -22,6 +22,7 @@ test('exports', () => {
   "UnsupportedError",
   "isCheckpointError",
   "open",
+  "openHandle",
   "openSync",
 ]
 `)
@@ -45,7 +46,7 @@ test.each([
   [
     'Checkpoint',
     torchmap.Checkpoint,
-    `byteOrder close closed era flavor format identity isMapped isSalvaged metadata parts path
+    `byteOrder close closed era flavor format handle identity isMapped isSalvaged metadata parts path
     prefetch producer readAllInto readable root size skipped stateDict stream tensors training verify`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],

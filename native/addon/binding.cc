@@ -13,6 +13,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["openFile"] = Napi::Function::New(env, guarded<open_shared>, "openFile");
   exports["closeFile"] = Napi::Function::New(env, guarded<close_shared>, "closeFile");
   exports["readIndex"] = Napi::Function::New(env, guarded<read_index>, "readIndex");
+  exports["attach"] = Napi::Function::New(env, guarded<attach>, "attach");
+  exports["decode"] = Napi::Function::New(env, guarded<decode>, "decode");
+  exports["adopt"] = Napi::Function::New(env, guarded<adopt>, "adopt");
+  exports["storageOffsets"] = Napi::Function::New(env, guarded<storage_offsets>, "storageOffsets");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");

@@ -11,6 +11,11 @@ Napi::Value open_async(const Napi::CallbackInfo& info);
 Napi::Value open_shared(const Napi::CallbackInfo& info);
 Napi::Value close_shared(const Napi::CallbackInfo& info);
 Napi::Value read_index(const Napi::CallbackInfo& info);
+Napi::Value decode(const Napi::CallbackInfo& info);
+// attach.cc
+Napi::Value attach(const Napi::CallbackInfo& info);
+Napi::Value adopt(const Napi::CallbackInfo& info);
+Napi::Value storage_offsets(const Napi::CallbackInfo& info);
 // memory.cc
 Napi::Value window(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);
