@@ -191,6 +191,24 @@ export interface Binding {
   openFile(path: string, map: boolean): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
   /** Lets go of the file; it is unmapped once the checkpoints in it are closed. */
   closeFile(file: SharedFile): void
+  /**
+   * Opens a file whose tables are known, each row of which is checked against it. What it gives has
+   * nothing but storages: for the rest {@link decode} and {@link adopt} come first. `identity`:
+   * device, inode, size and mtimeNs; `tables` as `handle/pack.ts` lists them, one behind the other
+   * at a multiple of 8 bytes, with how many numbers each has; `devices`: how many there are.
+   */
+  attach(
+    path: string,
+    map: boolean,
+    identity: BigInt64Array,
+    tables: Uint8Array,
+    counts: Float64Array,
+    devices: number,
+  ): Outcome<{ handle: Handle; mapped: boolean }>
+  /** What opening that file gives, over the same pages. */
+  decode(handle: Handle, options: NativeOptions): Outcome<Opened>
+  /** Makes a handle stand for what was decoded, whose rows are the same; `decoded` is closed. */
+  adopt(handle: Handle, decoded: Handle): Outcome<object>
 
   /**
    * A window that covers bytes [start, end) of a storage in the mapped file, and no more than
@@ -219,6 +237,8 @@ export interface Binding {
   allocate(bytes: number): ArrayBuffer
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
+  /** The same of all storages; -1 for those that do not lie there or cannot be found. */
+  storageOffsets(handle: Handle): Outcome<{ offsets: Float64Array }>
 
   /**
    * The deflated records of a TorchScript archive's code that say which tensors are parameters and

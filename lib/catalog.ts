@@ -47,7 +47,7 @@ const NO_DIMS: readonly number[] = Object.freeze([])
  */
 class DimsCache {
   readonly #places = new Uint32Array(256).fill(NO_INDEX)
-  readonly #known: (readonly number[])[] = Array.from({ length: 256 }, () => NO_DIMS)
+  readonly #known: (readonly number[])[] = new Array(256).fill(NO_DIMS)
 
   /** Numbers [start, end) of `dims`. */
   at(dims: Float64Array, start: number, end: number): readonly number[] {
@@ -67,12 +67,21 @@ function setLong(words: Uint32Array, word: number, value: number): void {
 }
 
 export class Catalog {
-  readonly #dimsCache = new DimsCache()
+  #knownDims: DimsCache | undefined
   #tables: NativeTables
   readonly #added: { words: Uint32Array; dims: Float64Array }[] = []
 
   constructor(tables: NativeTables) {
     this.#tables = tables
+  }
+
+  get #dimsCache(): DimsCache {
+    this.#knownDims ??= new DimsCache()
+    return this.#knownDims
+  }
+
+  get tables(): NativeTables {
+    return this.#tables
   }
 
   /** Takes the tables again after rows were added; rows never change or move. */

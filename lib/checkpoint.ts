@@ -8,6 +8,7 @@ import type { Content, FileIdentity, Format, Part, Skipped } from './content'
 import { StateError } from './errors'
 import { Origin, type Producer, type TrainingPart } from './flavor/origin'
 import type { Flavor } from './flavor/rules'
+import type { CheckpointHandle } from './handle/shape'
 import type { Limits } from './limits'
 import { type LoadEntry, type LoadOptions, readAllInto } from './load'
 import { printable } from './printable'
@@ -279,6 +280,20 @@ export class Checkpoint {
     checked.signal?.throwIfAborted()
     this.#content.checkOpen()
     return verify(this.#content.units(), checked, () => this.#content.checkOpen())
+  }
+
+  /**
+   * From which other threads and processes open the same checkpoint without decoding it again, by
+   * {@link openHandle}: plain data to be sent by `postMessage()`, as `workerData`, or to a child
+   * process, also as JSON. It stays of use after {@link close}, as long as the file is the same.
+   * Of parts that hold a share of the tensors each all are opened for it.
+   *
+   * @throws {@link UnsupportedError} `UNSUPPORTED_FORMAT` for bytes, and for distributed, DeepSpeed
+   * and Darts checkpoints
+   * @throws {@link StateError} `CLOSED` after {@link close}, `FILE_CHANGED`
+   */
+  handle(): CheckpointHandle {
+    return this.#content.handle()
   }
 
   get closed(): boolean {

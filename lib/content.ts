@@ -2,6 +2,7 @@
  * What a checkpoint is made of, whatever it lies in: one file (`file-content.ts`), or several
  * (`parts/`). {@link Checkpoint} is the face of one of these.
  */
+import type { CheckpointHandle } from './handle/shape'
 import type { Tensor } from './tensor'
 import type { Unit } from './verify'
 
@@ -76,6 +77,8 @@ export interface Content {
   readonly outline: unknown
   /** The same map each time for the same branch. */
   stateDict(from: string | undefined): ReadonlyMap<string, Tensor>
+  /** From which another thread opens the same; see {@link Checkpoint.handle}. */
+  handle(): CheckpointHandle
   /** What is checked for damage, each on its own. */
   units(): readonly Unit[]
   /** @throws {@link StateError} `CLOSED` */

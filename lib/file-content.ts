@@ -2,12 +2,14 @@
 import { binding, type NativeTape, type Opened, type PackedStrings } from './binding'
 import { stringAt } from './catalog'
 import type { Content, FileIdentity, Format, Part, Skipped } from './content'
-import { UnsupportedError } from './errors'
+import { isCheckpointError, UnsupportedError } from './errors'
+import { absolute, fileHandle } from './handle/pack'
+import type { FileHandle } from './handle/shape'
 import type { FileSession } from './session'
-import { StoragePlace } from './tables'
+import { StorageColumn, StoragePlace, TensorWord } from './tables'
 import { rootOf } from './tape'
 import { type Tensor, tensorOf } from './tensor'
-import { TensorMap } from './tensor-map'
+import { type NamedRows, TensorMap } from './tensor-map'
 import type { Unit } from './verify'
 
 /** Formats that lie in zip archives. */
@@ -31,12 +33,21 @@ export class FileContent implements Content {
   readonly #session: FileSession
   readonly #tensors: TensorMap
   readonly #prefix: string | undefined
+  /** With the rows that the state dict adds, where nothing else added some before. */
+  #opened: Opened
+  /** Resolved when it was opened: the process can go elsewhere. */
+  readonly #absolute: string | undefined
+  /** Names and rows of the state dict, once it was asked for. */
+  #weights: NamedRows | undefined
   readonly #stateDicts = new Map<string | undefined, TensorMap>()
   #root: { value: unknown } | undefined
   #outline: { value: unknown } | undefined
 
-  /** @param prefix what the content is called in a checkpoint of several files */
-  constructor(session: FileSession, opened: Opened, prefix?: string) {
+  /**
+   * @param prefix what the content is called in a checkpoint of several files
+   * @param weights the state dict, where it is known
+   */
+  constructor(session: FileSession, opened: Opened, prefix?: string, weights?: NamedRows) {
     this.format = opened.format as Format
     this.era = opened.era
     this.byteOrder = opened.byteOrder
@@ -54,6 +65,12 @@ export class FileContent implements Content {
     this.#session = session
     this.#tensors = new TensorMap(session, opened, prefix)
     this.#prefix = prefix
+    this.#opened = opened
+    this.#absolute = path && absolute(path)
+    this.#weights = weights
+    if (weights !== undefined) {
+      this.#stateDicts.set(undefined, new TensorMap(session, weights, prefix))
+    }
   }
 
   get path(): string | undefined {
@@ -75,13 +92,38 @@ export class FileContent implements Content {
   stateDict(from: string | undefined): TensorMap {
     let found = this.#stateDicts.get(from)
     if (found === undefined) {
+      this.#session.decode()
       this.#session.readCode()
       const rows = this.#session.unwrap(binding.stateDict(this.#session.handle, from))
-      if (rows.tables !== undefined) this.#session.catalog.update(rows.tables)
+      if (rows.tables !== undefined) {
+        if (from === undefined && !this.#hasAdded())
+          this.#opened = { ...this.#opened, ...rows.tables }
+        this.#session.catalog.update(rows.tables)
+      }
       found = new TensorMap(this.#session, rows, this.#prefix)
       this.#stateDicts.set(from, found)
+      if (from === undefined) this.#weights = rows
     }
     return found
+  }
+
+  handle(): FileHandle {
+    const session = this.#session
+    session.checkOpen()
+    const path = this.#absolute
+    if (path === undefined || session.isRemote) {
+      const message =
+        'only files have handles: no other thread can reach bytes, or what is elsewhere'
+      throw new UnsupportedError('UNSUPPORTED_FORMAT', message, {}, 'handle')
+    }
+    session.readCode()
+    const weights = this.#knownWeights()
+    const { offsets } = session.unwrap(binding.storageOffsets(session.handle))
+    // Rows that values added since are not in what another thread decodes.
+    const tensors = session.catalog.tables.tensors.subarray(0, this.#opened.tensors.length)
+    const storages = offsets.subarray(0, this.#opened.storages.length / StorageColumn.count)
+    const { options } = session
+    return fileHandle({ path, options, opened: this.#opened, tensors, offsets: storages, weights })
   }
 
   get root(): unknown {
@@ -138,6 +180,7 @@ export class FileContent implements Content {
    * @param of the names: all, or those of a state dict
    */
   tensorsByRecord(of: TensorMap = this.#tensors): Map<number, string[]> {
+    this.#session.decode()
     const { handle, catalog } = this.#session
     const { records } = this.#session.unwrap(binding.storageRecords(handle))
     const found = new Map<number, string[]>()
@@ -176,7 +219,27 @@ export class FileContent implements Content {
     this.#session.close()
   }
 
+  /** Whether values that were made since it was opened added rows. */
+  #hasAdded(): boolean {
+    const { tensors, storages } = this.#session.catalog.tables
+    const { length } = this.#opened.tensors
+    return tensors.length > length || storages.length > this.#opened.storages.length
+  }
+
+  /** Those of the state dict, unless there is none or its rows are of no order that repeats. */
+  #knownWeights(): NamedRows | undefined {
+    try {
+      this.stateDict(undefined)
+    } catch (error) {
+      if (!isCheckpointError(error)) throw error
+      return undefined
+    }
+    const count = this.#opened.tensors.length / TensorWord.count
+    return this.#weights?.named.every((row) => row < count) ? this.#weights : undefined
+  }
+
   #tape(isOutline: boolean): NativeTape {
+    this.#session.decode()
     const tape = this.#session.unwrap(binding.tape(this.#session.handle, isOutline))
     if (tape.tables !== undefined) this.#session.catalog.update(tape.tables)
     return tape

@@ -11,6 +11,7 @@ export {
   LimitError,
   NumpyArray,
   open,
+  openHandle,
   openSync,
   PyGlobal,
   PyObject,

@@ -8,6 +8,7 @@ import { types } from 'node:util'
 import { checkOptions, wrongType, wrongValue } from './arguments'
 import {
   binding,
+  type Handle,
   type NativeFailure,
   type NativeIndex,
   type NativeOptions,
@@ -16,6 +17,7 @@ import {
 } from './binding'
 import { errorFrom, FormatError } from './errors'
 import { FileContent } from './file-content'
+import type { KeptOptions } from './handle/shape'
 import { inflate } from './inflate'
 import { checkLimits, LIMITS, type Limits } from './limits'
 import { Gate } from './remote/gate'
@@ -94,6 +96,8 @@ export class Request {
   readonly #remote: CheckedRemoteOptions
   /** All parts of a checkpoint share the connections. */
   readonly #gate: Gate
+  /** What was asked for, as far as another thread can be told. */
+  readonly options: KeptOptions
   readonly #native: Omit<NativeOptions, 'inflated'>
 
   constructor(options: OpenOptions) {
@@ -122,6 +126,8 @@ export class Request {
     this.#remote = checkRemoteOptions(given.remote ?? {})
     this.#gate = new Gate(this.#remote.connections)
     this.limits = { ...LIMITS, ...caps }
+    const { signal: _, parts: __, verify: ___, remote: ____, ...kept } = given
+    this.options = { ...kept, limits: caps }
     this.#native = { map: mmap, strict: globals === 'strict', salvage, limits: caps }
   }
 
@@ -242,8 +248,21 @@ export class Request {
     }
   }
 
+  /** Decodes what a checkpoint was attached without; see {@link Binding.attach}. */
+  decode(handle: Handle, path: string): Opened {
+    const attempt = this.#attempt(path)
+    for (;;) {
+      const outcome = binding.decode(handle, attempt.native)
+      if (!outcome.failure) return outcome
+      const record = attempt.deflated(outcome.failure)
+      const stored = binding.readFile(handle, record.offset, record.stored)
+      if (stored.failure) throw errorFrom(stored.failure, path)
+      attempt.inflated(record, new Uint8Array(stored.buffer))
+    }
+  }
+
   #attempt(source: string | Uint8Array | undefined): Attempt {
-    return new Attempt(source, { ...this.#native, inflated: [] }, this.limits)
+    return new Attempt(source, { ...this.#native, inflated: [] }, this)
   }
 }
 
@@ -251,12 +270,12 @@ export class Request {
 class Attempt {
   readonly native: NativeOptions
   readonly #source: string | Uint8Array | undefined
-  readonly #limits: Limits
+  readonly #request: Request
 
-  constructor(source: string | Uint8Array | undefined, native: NativeOptions, limits: Limits) {
+  constructor(source: string | Uint8Array | undefined, native: NativeOptions, request: Request) {
     this.#source = source
     this.native = native
-    this.#limits = limits
+    this.#request = request
   }
 
   get #path(): string | undefined {
@@ -264,7 +283,8 @@ class Attempt {
   }
 
   content(opened: Opened, name?: string): FileContent {
-    return new FileContent(new FileSession(opened, this.#source, this.#limits), opened, name)
+    const { limits, options } = this.#request
+    return new FileContent(new FileSession(opened, this.#source, limits, options), opened, name)
   }
 
   /** The record that a failure asks for; throws every failure that is about something else. */
@@ -284,7 +304,7 @@ class Attempt {
       const message = `record '${name}' has ${deflated.length} of ${stored} bytes`
       throw new FormatError('TRUNCATED', message, place)
     }
-    const limit = this.#limits.inflatedBytes
+    const limit = this.#request.limits.inflatedBytes
     const result = inflate(deflated, bytes, { exactly: true, limit, place })
     this.native.inflated.push({ name, bytes: result })
   }

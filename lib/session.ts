@@ -3,10 +3,11 @@
  * closed. {@link FileSession} stands on an opened file or bytes, {@link MadeSession} of `made.ts`
  * on elements that are put together when they are asked for.
  */
-import { binding, type Handle, type Opened, type Outcome } from './binding'
+import { binding, type Handle, type NativeTables, type Opened, type Outcome } from './binding'
 import { Catalog } from './catalog'
 import type { TensorData } from './dtype'
 import { errorFrom, isCheckpointError, LimitError, StateError } from './errors'
+import type { KeptOptions } from './handle/shape'
 import { inflate } from './inflate'
 import type { Limits } from './limits'
 import { FileStorages, type Storages } from './storage'
@@ -107,14 +108,27 @@ export class FileSession extends Session {
   readonly storages: FileStorages
   /** Whether what the code of a TorchScript archive says of its tensors is still to be read. */
   #hasCode: boolean
+  /** How {@link open} was told to open it. */
+  readonly options: KeptOptions
+  #decode: (() => NativeTables) | undefined
 
-  constructor(opened: Opened, source: string | Uint8Array | undefined, limits: Limits) {
+  /** @param decode what decodes a checkpoint that came without its pickle, and gives its tables */
+  constructor(
+    opened: Opened,
+    source: string | Uint8Array | undefined,
+    limits: Limits,
+    options: KeptOptions = {},
+    decode?: () => NativeTables,
+  ) {
     super(typeof source === 'string' ? source : undefined, limits)
     this.handle = opened.handle
     this.catalog = new Catalog(opened)
     this.source = typeof source === 'string' ? undefined : source
     this.isMapped = opened.mapped
-    this.#hasCode = opened.format === 'torchscript'
+    this.options = options
+    this.#decode = decode
+    // What is decoded later has its code read then.
+    this.#hasCode = opened.format === 'torchscript' && decode === undefined
     this.storages = this.makeStorages()
   }
 
@@ -141,6 +155,19 @@ export class FileSession extends Session {
     }
     this.catalog.update(this.unwrap(binding.classify(this.handle, inflated)).tables)
     this.#hasCode = false
+  }
+
+  /**
+   * Has what only the decoded pickle says, where a handle was opened without it.
+   *
+   * @throws {@link StateError} `CLOSED`, `FILE_CHANGED`
+   * @throws {@link FormatError} `BAD_INDEX` when the handle was about other tensors
+   */
+  decode(): void {
+    if (this.#decode === undefined) return
+    this.checkOpen()
+    this.catalog.update(this.#decode())
+    this.#decode = undefined
   }
 
   /** What a native call gave; throws what it failed with. */

@@ -66,12 +66,19 @@ type Place = { name: string } | { row: number }
 /** The state dicts of one checkpoint: the same map each time for the same options. */
 export class StateDicts {
   readonly #content: Content
-  readonly #made: MadeSession
+  readonly #limits: Limits
+  #madeHere: MadeSession | undefined
   readonly #maps = new Map<string, ReadonlyMap<string, Tensor>>()
 
   constructor(content: Content, limits: Limits) {
     this.#content = content
-    this.#made = new MadeSession(content.path, limits)
+    this.#limits = limits
+  }
+
+  /** What computed weights are rows of; few checkpoints have any. */
+  get #made(): MadeSession {
+    this.#madeHere ??= new MadeSession(this.#content.path, this.#limits)
+    return this.#madeHere
   }
 
   get(given: unknown): ReadonlyMap<string, Tensor> {
@@ -91,7 +98,7 @@ export class StateDicts {
 
   /** Gives up what was computed. */
   close(): void {
-    this.#made.close()
+    this.#madeHere?.close()
   }
 
   #folded(source: ReadonlyMap<string, Tensor>, threads: number): StateDict {

@@ -184,6 +184,8 @@ export class FileStorages implements Storages {
     this.#session.checkOpen()
     checkBufferLength(end - start, this.#session.path)
     const { catalog, path } = this.#session
+    // What is in no file is in what was decoded.
+    if (catalog.storagePlace(index) === StoragePlace.memory) this.#session.decode()
     if (catalog.storagePlace(index) === StoragePlace.nowhere) {
       const message = 'a meta tensor has a shape but no bytes'
       throw new UnsupportedError('UNSUPPORTED_LAYOUT', message, { path }, 'meta')

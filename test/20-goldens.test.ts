@@ -3,15 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { type CheckpointError, isCheckpointError, open, openSync } from '../lib/index'
-import { differencesOf } from './support/compare'
-import { FIXTURES, type GoldenRow, readManifest, SETS } from './support/golden'
-
-function compare(path: string, row: GoldenRow, mmap: boolean): string[] {
-  const checkpoint = openSync(path, { mmap })
-  const differences = differencesOf(checkpoint, row)
-  checkpoint.close()
-  return differences
-}
+import { compare } from './support/compare'
+import { FIXTURES, readManifest, SETS } from './support/golden'
 
 for (const set of SETS) {
   describe(set, () => {
@@ -19,10 +12,10 @@ for (const set of SETS) {
       const path = join(FIXTURES, set, row.file)
       if (row.error === undefined) {
         test(row.file, () => {
-          expect(compare(path, row, true)).toEqual([])
+          expect(compare(openSync(path), row)).toEqual([])
         })
         test(`${row.file}, read instead of mapped`, () => {
-          expect(compare(path, row, false)).toEqual([])
+          expect(compare(openSync(path, { mmap: false }), row)).toEqual([])
         })
         continue
       }

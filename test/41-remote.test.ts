@@ -6,7 +6,7 @@ import { checkpointOf } from '../lib/checkpoint'
 import { type Checkpoint, isCheckpointError, openSync } from '../lib/index'
 import type { RemoteObject, Sink } from '../lib/remote/object'
 import { Request } from '../lib/request'
-import { differencesOf } from './support/compare'
+import { compare } from './support/compare'
 import { FIXTURES, readManifest, SETS } from './support/golden'
 import { thin } from './support/pace'
 import { rejection, temporaryFolder } from './support/samples'
@@ -77,8 +77,7 @@ for (const set of SETS) {
         test(row.file, async () => {
           const checkpoint = await opened(path, grain)
           await loadAll(checkpoint)
-          expect(differencesOf(checkpoint, row)).toEqual([])
-          checkpoint.close()
+          expect(compare(checkpoint, row)).toEqual([])
         })
       } else {
         test(`${row.file} is refused with ${row.error}`, async () => {

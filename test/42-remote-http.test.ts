@@ -300,6 +300,13 @@ describe('what else reads elements', () => {
     expect(Buffer.compare(await bytes(there), await bytes(here))).toBe(0)
   })
 
+  test('there is no handle', async () => {
+    const [single, parts] = [await open(url), await open([url, small])]
+    const error = refusal(() => parts.handle())
+    expect(error).toMatchObject({ code: 'UNSUPPORTED_FORMAT', feature: 'handle' })
+    expect(refusal(() => single.handle())).toMatchObject({ code: 'UNSUPPORTED_FORMAT' })
+  })
+
   test('verify says that it is elsewhere', async () => {
     const [verdict, ...others] = await (await open(url)).verify()
     expect(others).toEqual([])

@@ -24,6 +24,7 @@ test('exports', () => {
   "UnsupportedError",
   "isCheckpointError",
   "open",
+  "openHandle",
   "openSync",
 ]
 `)
@@ -54,7 +55,7 @@ test.each([
   [
     'Checkpoint',
     torchmap.Checkpoint,
-    `byteOrder close closed era flavor format identity isMapped isSalvaged load metadata parts path
+    `byteOrder close closed era flavor format handle identity isMapped isSalvaged load metadata parts path
     prefetch producer readAllInto readable root size skipped stateDict stream tensors training verify`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],

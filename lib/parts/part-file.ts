@@ -5,13 +5,16 @@ import { StateError } from '../errors'
 import type { FileContent } from '../file-content'
 import type { Request } from '../request'
 
+/** What opens a file. */
+export type Opener = Pick<Request, 'openFileSync'>
+
 export class PartFile implements Part {
   readonly path: string
-  readonly #request: Request
+  readonly #request: Opener
   #content: FileContent | undefined
   #isClosed = false
 
-  constructor(path: string, request: Request, content?: FileContent) {
+  constructor(path: string, request: Opener, content?: FileContent) {
     this.path = path
     this.#request = request
     this.#content = content

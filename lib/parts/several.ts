@@ -1,8 +1,9 @@
 /** What all checkpoints of several files have in common. */
 import { endianness } from 'node:os'
 import type { Content, FileIdentity, Format, Part, Skipped } from '../content'
-import { isLoss, StateError } from '../errors'
+import { isLoss, StateError, UnsupportedError } from '../errors'
 import type { FileContent } from '../file-content'
+import type { CheckpointHandle } from '../handle/shape'
 import type { Tensor } from '../tensor'
 import type { Unit } from '../verify'
 
@@ -38,6 +39,13 @@ export abstract class SeveralFiles implements Content {
 
   /** Closes the files. */
   protected abstract release(): void
+
+  /** Nothing where it is not said how another thread would put the parts together. */
+  handle(): CheckpointHandle {
+    this.checkOpen()
+    const message = `a checkpoint of format ${this.format} in several files has no handle: open its path again`
+    throw new UnsupportedError('UNSUPPORTED_FORMAT', message, { path: this.path }, 'handle')
+  }
 
   /** That of the parts, if there is any, stays with them. */
   get metadata(): ReadonlyMap<string, string> | undefined {

@@ -5,6 +5,8 @@
 import type { Format, Skipped } from '../content'
 import { FormatError, isCheckpointError, isLoss } from '../errors'
 import type { FileContent } from '../file-content'
+import { absolute } from '../handle/pack'
+import { type FileHandle, type SplitHandle, VERSION } from '../handle/shape'
 import { NamedTensors } from '../named-tensors'
 import type { Tensor } from '../tensor'
 import type { TensorMap } from '../tensor-map'
@@ -81,9 +83,44 @@ abstract class Split extends SeveralFiles {
   /** Names that an index lists; none without one. */
   protected abstract listed(): readonly string[]
 
+  /** The part of each name, where an index says it. */
+  protected abstract placesOfIndex(): ReadonlyMap<string, PartFile> | undefined
+
+  override handle(): SplitHandle {
+    this.checkOpen()
+    const numbers = new Map(this.parts.map((part, i) => [part, i]))
+    const places = this.placesOfIndex()
+    const parts = this.parts.map((part) => ({
+      path: absolute(part.path),
+      file: handleOf(part),
+    }))
+    return {
+      version: VERSION,
+      kind: 'split',
+      options: parts.find(({ file }) => file !== null)?.file?.options ?? { mmap: this.isMapped },
+      path: this.path === undefined ? null : absolute(this.path),
+      joined: this instanceof JoinedSplit,
+      parts,
+      index:
+        places === undefined ? null : [...places].map(([name, part]) => [name, numbers.get(part)!]),
+    }
+  }
+
   protected override release(): void {
     this.#root = undefined
     for (const part of this.parts) part.close()
+  }
+}
+
+/** Nothing for a part that cannot be opened. */
+function handleOf(part: PartFile): FileHandle | null {
+  try {
+    return part.content.handle()
+  } catch (error) {
+    // No part has one.
+    if (isCheckpointError(error, 'UNSUPPORTED_FORMAT') && error.feature === 'handle') throw error
+    if (isLoss(error)) return null
+    throw error
   }
 }
 
@@ -142,6 +179,10 @@ export class IndexedSplit extends Split {
     return [...this.#list().keys()]
   }
 
+  protected override placesOfIndex(): ReadonlyMap<string, PartFile> {
+    return this.#list()
+  }
+
   #find(name: string, part: PartFile): Tensor {
     this.checkOpen()
     const found = lookUp(part.content, name)
@@ -181,6 +222,7 @@ export class JoinedSplit extends Split {
   readonly tensors: NamedTensors<Place>
   readonly skipped: readonly Skipped[]
   readonly #stateDicts = new Map<string | undefined, ReadonlyMap<string, Tensor>>()
+  readonly #index: ReadonlyMap<string, PartFile> | undefined
   readonly #listed: readonly string[] | undefined
 
   /** @param listed the part of each tensor, where there is an index */
@@ -192,6 +234,7 @@ export class JoinedSplit extends Split {
   ) {
     super(path, parts, isMapped)
     const skipped: Skipped[] = []
+    this.#index = listed
     this.#listed = listed && [...listed.keys()]
     const places = listed === undefined ? new Map() : this.#listedPlaces(listed, skipped)
     for (const part of parts) {
@@ -240,6 +283,10 @@ export class JoinedSplit extends Split {
 
   protected override listed(): readonly string[] {
     return this.#listed ?? []
+  }
+
+  protected override placesOfIndex(): ReadonlyMap<string, PartFile> | undefined {
+    return this.#index
   }
 
   #listedPlaces(listed: ReadonlyMap<string, PartFile>, skipped: Skipped[]): Map<string, Place> {

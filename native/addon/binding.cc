@@ -17,6 +17,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["supply"] = Napi::Function::New(env, guarded<supply>, "supply");
   exports["storageExtents"] = Napi::Function::New(env, guarded<storage_extents>, "storageExtents");
   exports["placeStorage"] = Napi::Function::New(env, guarded<place_storage>, "placeStorage");
+  exports["attach"] = Napi::Function::New(env, guarded<attach>, "attach");
+  exports["decode"] = Napi::Function::New(env, guarded<decode>, "decode");
+  exports["adopt"] = Napi::Function::New(env, guarded<adopt>, "adopt");
+  exports["storageOffsets"] = Napi::Function::New(env, guarded<storage_offsets>, "storageOffsets");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
   exports["allocate"] = Napi::Function::New(env, guarded<allocate>, "allocate");

@@ -16,6 +16,11 @@ Napi::Value new_ranges(const Napi::CallbackInfo& info);
 Napi::Value supply(const Napi::CallbackInfo& info);
 Napi::Value storage_extents(const Napi::CallbackInfo& info);
 Napi::Value place_storage(const Napi::CallbackInfo& info);
+Napi::Value decode(const Napi::CallbackInfo& info);
+// attach.cc
+Napi::Value attach(const Napi::CallbackInfo& info);
+Napi::Value adopt(const Napi::CallbackInfo& info);
+Napi::Value storage_offsets(const Napi::CallbackInfo& info);
 // memory.cc
 Napi::Value window(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);

@@ -140,6 +140,20 @@ Napi::Value close_shared(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// What a checkpoint that was attached was opened without, over the same pages.
+Napi::Value decode(const Napi::CallbackInfo& info) {
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint)
+    return failure(info.Env(), Status(Code::kClosed, "the checkpoint is closed"));
+  if (Status status = session.checkpoint->source().check_unchanged(); !status.ok())
+    return failure(info.Env(), status);
+  const Request request = read_request(info[1].As<Napi::Object>());
+  auto result =
+      Checkpoint::open(session.checkpoint->source_handle(), request.options, request.inflated());
+  return result.ok() ? opened(info.Env(), std::move(result).value())
+                     : failure(info.Env(), result.status());
+}
+
 Napi::Value read_index(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Request request = read_request(info[1].As<Napi::Object>());

@@ -1,6 +1,7 @@
 #include "addon/values.h"
 
 #include "addon/handle.h"
+#include "core/attached.h"
 #include "core/text.h"
 
 namespace torchmap::addon {
@@ -28,7 +29,7 @@ double number(uint32_t index) { return static_cast<double>(index); }
 // Rows of TensorWord and ExtraWord in lib/tables.ts.
 void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
   const Napi::Env env = target.Env();
-  constexpr size_t kWords = 10, kExtraWords = 3;
+  constexpr size_t kWords = PackedRow::kTensor, kExtraWords = PackedRow::kExtra;
   Napi::Uint32Array rows = Napi::Uint32Array::New(env, catalog.tensors.size() * kWords);
   Buffer<uint32_t> extras;
   uint32_t* at = rows.Data();
@@ -57,7 +58,7 @@ void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
 
 // Rows of StorageColumn in lib/tables.ts.
 Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
-  constexpr size_t kColumns = 3;
+  constexpr size_t kColumns = PackedRow::kStorage;
   const std::vector<Storage>& storages = checkpoint.catalog().storages;
   Napi::Float64Array rows = Napi::Float64Array::New(env, storages.size() * kColumns);
   double* at = rows.Data();

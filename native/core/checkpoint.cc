@@ -41,6 +41,13 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
   return checkpoint;
 }
 
+std::unique_ptr<Checkpoint> Checkpoint::attach(std::shared_ptr<Source> source,
+                                               std::vector<Storage> storages) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(std::move(source)));
+  checkpoint->catalog_.storages = std::move(storages);
+  return checkpoint;
+}
+
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {
   // Of archives and safetensors a few places are looked at; a stream is read on and on.
   source_->expect_scattered(true);

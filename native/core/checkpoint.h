@@ -40,6 +40,10 @@ class Checkpoint {
                                                   const OpenOptions& options,
                                                   std::span<const InflatedRecord> inflated = {});
 
+  // One of which only the storages are known: see attached.h. It has no root, names or code.
+  static std::unique_ptr<Checkpoint> attach(std::shared_ptr<Source> source,
+                                            std::vector<Storage> storages);
+
   Source& source() { return *source_; }
   std::shared_ptr<Source> source_handle() { return source_; }
   Format format() const { return format_; }

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
-#include <new>
 
 #include "core/kernels/convert.h"
 #include "core/kernels/fresh_pages.h"
@@ -35,14 +33,9 @@ class Loader {
 
   Status run() {
     in_parallel(total_, kLoadPiece, [this](uint64_t begin, uint64_t end) noexcept {
-      try {
-        if (Status status = work(begin, end); !status.ok()) stop(std::move(status));
-      } catch (const std::bad_alloc&) {
-        out_of_memory_ = stopped_ = true;
-      }
+      outcome_.watch([&] { return work(begin, end); });
     });
-    if (out_of_memory_) throw std::bad_alloc();
-    return std::move(failure_);
+    return outcome_.take();
   }
 
  private:
@@ -64,7 +57,7 @@ class Loader {
     std::array<std::byte, kConverted> buffer;
     const uint64_t itemsize = info(load.dtype).bytes;
     while (from < to) {
-      if (stopped_.load(std::memory_order_relaxed)) return {};
+      if (outcome_.stopped()) return {};
       if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
         return Status(Code::kCancelled, "the caller asked to stop");
       const uint64_t most = load.to_float32 ? kConverted : kLoadRead;
@@ -82,22 +75,12 @@ class Loader {
     return {};
   }
 
-  // The first failure is the one that is told.
-  void stop(Status status) {
-    const std::lock_guard lock(mutex_);
-    if (!stopped_) failure_ = std::move(status);
-    stopped_ = true;
-  }
-
   Source& reader_;
   const std::vector<Load>& loads_;
   const LoadOptions& options_;
   std::vector<uint64_t> ends_;  // of each load in the row of all
   uint64_t total_ = 0;
-  std::atomic<bool> stopped_ = false;
-  std::atomic<bool> out_of_memory_ = false;
-  std::mutex mutex_;
-  Status failure_;
+  FirstFailure outcome_;
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ constexpr uint64_t kRecordAlignment = 64;
 
 Windows::Range Windows::room(const Storage& storage) const {
   if (storage.place == StoragePlace::kRecord) {
-    const Record& record = checkpoint_.archive()->records()[storage.record];
+    const Record& record = checkpoint_->archive()->records()[storage.record];
     return {record.header_offset & ~(kRecordAlignment - 1), record.end};
   }
   return {storage.offset, storage.offset + storage.bytes};
@@ -26,7 +26,7 @@ void Windows::plan() {
     Range range;
     uint32_t storage;
   };
-  const std::vector<Storage>& storages = checkpoint_.catalog().storages;
+  const std::vector<Storage>& storages = checkpoint_->catalog().storages;
   cell_of_.assign(storages.size(), kNone);
   std::vector<Place> places;
   for (uint32_t i = 0; i < storages.size(); ++i) {
@@ -61,8 +61,8 @@ void Windows::plan() {
 Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint64_t longest,
                              bool shared) {
   if (!planned_) plan();
-  TRY_ASSIGN(const uint64_t offset, checkpoint_.storage_offset(index));
-  const Storage& storage = checkpoint_.catalog().storages[index];
+  TRY_ASSIGN(const uint64_t offset, checkpoint_->storage_offset(index));
+  const Storage& storage = checkpoint_->catalog().storages[index];
   const uint64_t itemsize = storage.untyped ? kAlignment : info(storage.dtype).bytes;
   Window window;
   // Rows can have been added since the cells were planned.

@@ -27,7 +27,11 @@ class Windows {
   static constexpr uint64_t kCell = uint64_t{1} << 30;
   static constexpr uint64_t kSmall = uint64_t{64} << 10;
 
-  explicit Windows(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit Windows(Checkpoint& checkpoint) : checkpoint_(&checkpoint) {}
+
+  // Goes on with another checkpoint of the same file, whose storages begin with those of the one
+  // before: windows stay the same.
+  void go_on_with(Checkpoint& checkpoint) { checkpoint_ = &checkpoint; }
 
   // A window over bytes [start, end) of a storage, no longer than `longest` bytes unless the range
   // itself is; `shared`: with its neighbours.
@@ -44,7 +48,7 @@ class Windows {
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  Checkpoint& checkpoint_;
+  Checkpoint* checkpoint_;
   bool planned_ = false;
   std::vector<Range> cells_;       // at most kCell long
   std::vector<uint32_t> cell_of_;  // of each storage; kNone for one that is longer than a cell

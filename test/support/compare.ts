@@ -1,10 +1,10 @@
-/** Compares a whole checkpoint with a row of a manifest: names, tensors, values. */
+/** A checkpoint against all that a row of a manifest says of it. */
 import type { Checkpoint, Tensor } from '../../lib/index'
 import { Comparison, type GoldenRow } from './golden'
 import { canonical, simplify } from './python'
 
-/** What a checkpoint has otherwise than its row of the manifest. */
-export function differencesOf(checkpoint: Checkpoint, row: GoldenRow): string[] {
+/** Differences from what the manifest says; the checkpoint is closed then. */
+export function compare(checkpoint: Checkpoint, row: GoldenRow): string[] {
   const comparison = new Comparison()
   comparison.expect('format', checkpoint.format, row.format)
   comparison.names(checkpoint, row)
@@ -28,6 +28,7 @@ export function differencesOf(checkpoint: Checkpoint, row: GoldenRow): string[] 
     const wanted = simplify(row.root, (name) => identity(checkpoint.tensors.get(name) as Tensor))
     comparison.expect('root', canonical(checkpoint.root, identity), wanted)
   }
+  checkpoint.close()
   return comparison.differences
 }
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "core/archive/crc32.h"
+#include "core/threads.h"
 
 namespace torchmap {
 namespace {
@@ -56,24 +56,17 @@ class Pieces {
     }
     work(buffers[0].get());
     for (std::thread& thread : threads) thread.join();
-    if (out_of_memory_) throw std::bad_alloc();
-    return std::move(failure_);
+    return outcome_.take();
   }
 
   const std::vector<Piece>& all() const { return pieces_; }
 
  private:
   void work(std::byte* buffer) noexcept {
-    try {
-      for (;;) {
-        const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
-        if (index >= pieces_.size() || stopped_.load(std::memory_order_relaxed)) return;
-        if (Status status = check(pieces_[index], buffer); !status.ok()) stop(std::move(status));
-      }
-    } catch (const std::bad_alloc&) {
-      const std::lock_guard lock(mutex_);
-      out_of_memory_ = true;
-      stopped_ = true;
+    for (;;) {
+      const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= pieces_.size() || outcome_.stopped()) return;
+      outcome_.watch([&] { return check(pieces_[index], buffer); });
     }
   }
 
@@ -90,22 +83,12 @@ class Pieces {
     return {};
   }
 
-  // The first failure is the one that is told.
-  void stop(Status status) {
-    const std::lock_guard lock(mutex_);
-    if (!stopped_) failure_ = std::move(status);
-    stopped_ = true;
-  }
-
   Source& source_;
   const VerifyOptions& options_;
   std::vector<Piece> pieces_;
   uint64_t total_ = 0;
   std::atomic<size_t> next_ = 0;
-  std::atomic<bool> stopped_ = false;
-  std::mutex mutex_;
-  Status failure_;
-  bool out_of_memory_ = false;
+  FirstFailure outcome_;
 };
 
 // Everything about a record but its bytes. `fault` keeps what is wrong with its local header.
