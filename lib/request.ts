@@ -20,7 +20,6 @@ import { FileContent } from './file-content'
 import type { KeptOptions } from './handle/shape'
 import { inflate } from './inflate'
 import { checkLimits, LIMITS, type Limits } from './limits'
-import { Gate } from './remote/gate'
 import type { RemoteObject } from './remote/object'
 import { Opening } from './remote/opening'
 import { type CheckedRemoteOptions, checkRemoteOptions, type RemoteOptions } from './remote/options'
@@ -93,9 +92,7 @@ export class Request {
   readonly limits: Limits
   readonly verify: boolean
   readonly salvage: boolean
-  readonly #remote: CheckedRemoteOptions
-  /** All parts of a checkpoint share the connections. */
-  readonly #gate: Gate
+  #remote: CheckedRemoteOptions | undefined
   /** What was asked for, as far as another thread can be told. */
   readonly options: KeptOptions
   readonly #native: Omit<NativeOptions, 'inflated'>
@@ -123,8 +120,7 @@ export class Request {
     this.parts = parts
     this.verify = verify
     this.salvage = salvage
-    this.#remote = checkRemoteOptions(given.remote ?? {})
-    this.#gate = new Gate(this.#remote.connections)
+    if (given.remote !== undefined) this.#remote = checkRemoteOptions(given.remote)
     this.limits = { ...LIMITS, ...caps }
     const { signal: _, parts: __, verify: ___, remote: ____, ...kept } = given
     this.options = { ...kept, limits: caps }
@@ -180,13 +176,19 @@ export class Request {
     }
   }
 
+  /** Made when something is elsewhere, which most checkpoints are not. */
+  get remote(): CheckedRemoteOptions {
+    this.#remote ??= checkRemoteOptions({})
+    return this.#remote
+  }
+
   /** Opens one file that is elsewhere. */
   async openRemote(source: RemoteSource): Promise<FileContent> {
-    return this.openObject(await reach(source, this.#remote, this.signal))
+    return this.openObject(await this.reach(source))
   }
 
   reach(source: RemoteSource): Promise<RemoteObject> {
-    return reach(source, this.#remote, this.signal)
+    return reach(source, this.remote, this.signal)
   }
 
   async openObject(object: RemoteObject): Promise<FileContent> {
@@ -202,7 +204,7 @@ export class Request {
       for (;;) {
         const outcome = await opening.run(attempt.native, cancel)
         if (!outcome.failure) {
-          const session = new RemoteSession(outcome, object, this.limits, this.#gate)
+          const session = new RemoteSession(outcome, object, this.limits, this.remote.gate)
           return new FileContent(session, outcome)
         }
         const record = attempt.deflated(outcome.failure)

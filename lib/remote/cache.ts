@@ -3,7 +3,6 @@
  * byte and the one behind its last. Ranges are written under another name first, so that what has
  * its name is whole; several processes may use one directory.
  */
-import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { HttpObject } from './http'
@@ -21,6 +20,9 @@ interface Kept {
 /** Query parameters of presigned URLs, which differ each time: they do not say which object it is. */
 const SIGNATURES =
   /^(x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|signature|expires|key-pair-id|policy|sig|se|st|sp|sv|sr|ske|skt|sks|skv|skoid|sktid)$/i
+
+/** Of the ranges that this process wrote. */
+let count = 0
 
 export class CachedObject implements RemoteObject {
   readonly path: string
@@ -80,7 +82,7 @@ export class CachedObject implements RemoteObject {
     sink: Sink,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const part = join(this.#folder, `${randomUUID()}.part`)
+    const part = join(this.#folder, `${process.pid}-${++count}.part`)
     const file = await open(part, 'wx')
     try {
       const writes: Promise<unknown>[] = []
@@ -130,6 +132,7 @@ async function readKept(
 
 function keyOf({ origin, pathname, searchParams }: URL, object: HttpObject): string {
   const query = [...searchParams].filter(([name]) => !SIGNATURES.test(name))
+  const { createHash } = process.getBuiltinModule('node:crypto')
   const parts = [origin, pathname, query, object.version, object.byteLength]
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 40)
 }

@@ -1,5 +1,6 @@
 /** How what is elsewhere is fetched. */
 import { checkOptions, wrongType, wrongValue } from '../arguments'
+import { Gate } from './gate'
 import { fetchTransport, nodeTransport, type Transport } from './transport'
 
 export interface RemoteOptions {
@@ -24,6 +25,8 @@ export interface CheckedRemoteOptions {
   timeout: number
   cache: string | undefined
   transport: Transport
+  /** All parts of a checkpoint share the connections. */
+  gate: Gate
 }
 
 export function checkRemoteOptions(options: RemoteOptions): CheckedRemoteOptions {
@@ -48,5 +51,5 @@ export function checkRemoteOptions(options: RemoteOptions): CheckedRemoteOptions
     throw wrongType(`${name}.fetch`, 'a function', send)
   }
   const transport = send === undefined ? nodeTransport(connections) : fetchTransport(send)
-  return { connections, retries, timeout, cache, transport }
+  return { connections, retries, timeout, cache, transport, gate: new Gate(connections) }
 }

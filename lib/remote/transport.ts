@@ -2,8 +2,7 @@
  * One GET: by Node's own client, which costs a third of what `fetch` does for each byte, or by a
  * `fetch` of the caller.
  */
-import { Agent, type ClientRequest, type IncomingMessage, request as requestPlain } from 'node:http'
-import { request as requestSecure, Agent as SecureAgent } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 
 /** An answer whose body has not been read. */
 export interface Answer {
@@ -27,15 +26,22 @@ const REDIRECTIONS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 
 /** @param connections at a time to one server */
 export function nodeTransport(connections: number): Transport {
+  // Not loaded before somebody needs them: that takes longer than opening a file.
+  const clients = {
+    'http:': process.getBuiltinModule('node:http'),
+    'https:': process.getBuiltinModule('node:https'),
+  }
   const options = { keepAlive: true, maxSockets: connections, scheduling: 'lifo' } as const
-  const [plain, secure] = [new Agent(options), new SecureAgent(options)]
+  const agents = {
+    'http:': new clients['http:'].Agent(options),
+    'https:': new clients['https:'].Agent(options),
+  }
   return async (url, headers, signal) => {
     for (let count = 0; ; ++count) {
-      const isSecure = url.startsWith('https:')
+      const protocol = url.startsWith('https:') ? 'https:' : 'http:'
       const message = await new Promise<IncomingMessage>((resolve, reject) => {
-        const send = isSecure ? requestSecure : requestPlain
-        const agent = isSecure ? secure : plain
-        const request: ClientRequest = send(url, { headers, agent, signal })
+        const agent = agents[protocol]
+        const request = clients[protocol].request(url, { headers, agent, signal })
         request.once('response', resolve).once('error', reject).end()
       })
       const { statusCode = 0, headers: found } = message
@@ -47,7 +53,7 @@ export function nodeTransport(connections: number): Transport {
       if (count === MOST_REDIRECTIONS || !/^https?:$/.test(next?.protocol ?? '')) {
         throw new Error(`the server redirects to '${found.location}', which leads nowhere`)
       }
-      if (isSecure && next!.protocol === 'http:') {
+      if (protocol === 'https:' && next!.protocol === 'http:') {
         throw new Error('the server redirects from https: to http:')
       }
       url = next!.href
