@@ -24,9 +24,15 @@ struct Request {
   }
 };
 
+// `auto`, `mmap` or `pread`.
+SourceOptions source_options(const Napi::Value& io) {
+  const std::string name = io.As<Napi::String>().Utf8Value();
+  return {name == "mmap", name == "auto"};
+}
+
 Request read_request(const Napi::Object& options) {
   Request request;
-  request.source.map = options.Get("map").ToBoolean();
+  request.source = source_options(options.Get("io"));
   request.options.strict_globals = options.Get("strict").ToBoolean();
   request.options.salvage = options.Get("salvage").ToBoolean();
   request.options.limits = limits_of(options.Get("limits"));
@@ -105,7 +111,7 @@ Napi::Value open_async(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value open_shared(const Napi::CallbackInfo& info) {
-  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), {info[1].ToBoolean()});
+  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), source_options(info[1]));
   if (!source.ok()) return failure(info.Env(), source.status());
   Napi::Object result = Napi::Object::New(info.Env());
   result["size"] = static_cast<double>((*source)->size());
