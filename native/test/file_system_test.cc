@@ -20,8 +20,8 @@ TEST(file_systems_by_type) {
   EXPECT_TRUE(file_system_of_type(0x65735546) == FileSystem::kUser);
   EXPECT_FALSE(suits_mapping(FileSystem::kUser));
   // ext4, XFS, btrfs, tmpfs, overlay, squashfs, and one that nobody knows.
-  for (const uint32_t type : {0xEF53u, 0x58465342u, 0x9123683Eu, 0x01021994u, 0x794C7630u,
-                              0x73717368u, 0x12345678u}) {
+  for (const uint32_t type :
+       {0xEF53u, 0x58465342u, 0x9123683Eu, 0x01021994u, 0x794C7630u, 0x73717368u, 0x12345678u}) {
     EXPECT_TRUE(file_system_of_type(type) == FileSystem::kLocal);
     EXPECT_TRUE(suits_mapping(file_system_of_type(type)));
   }

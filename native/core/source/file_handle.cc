@@ -225,8 +225,8 @@ Status FileHandle::check_unchanged() const {
   return changed_failure(identity_, now.size);
 }
 
-// By reading: advice (POSIX_FADV_WILLNEED) brings in no more than what the device takes at once,
-// 1.3 MiB of a gigabyte on one with Linux's defaults, and in single pages, which is slower.
+// By reading: of advice (POSIX_FADV_WILLNEED) Linux takes no more than the device does at once, 1
+// to 8 MiB of a gigabyte, and brings it in by single pages, which is slower.
 void FileHandle::fetch(uint64_t offset, uint64_t length) const {
   std::unique_ptr<std::byte[]> scratch;
   while (length > 0) {
