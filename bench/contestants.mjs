@@ -30,7 +30,7 @@ function hasPython() {
 
 const kinds = {
   torchmap: {
-    command: () => [process.execPath, '--expose-gc', join(here, 'loaders/torchmap.mjs')],
+    command: (job) => [process.execPath, '--expose-gc', join(here, 'loaders/torchmap.mjs'), job],
     isThere: () => existsSync(join(here, '../dist/index.js')),
     install: 'npm run build',
   },

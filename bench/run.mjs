@@ -13,6 +13,7 @@ import { PACES } from './rounds.mjs'
 import conversions from './rows/conversions.mjs'
 import decode from './rows/decode.mjs'
 import { residents, sizes } from './rows/growth.mjs'
+import io from './rows/io.mjs'
 import limits from './rows/limits.mjs'
 import { cold, oneCore, warm } from './rows/loads.mjs'
 import { pressure, session } from './rows/session.mjs'
@@ -26,6 +27,7 @@ const GROUPS = [
   ...warm,
   oneCore,
   ...cold,
+  io,
   decode,
   conversions,
   sizes,

@@ -47,6 +47,9 @@ export interface NativeIndex {
   parts: Uint32Array
 }
 
+/** How a file is looked at: mapped, read by position, or as suits what it lies on. */
+export type Io = 'auto' | 'mmap' | 'pread'
+
 /** A file that several checkpoints lie in. */
 export interface SharedFile {
   readonly __file: never
@@ -125,7 +128,7 @@ export interface NativeTape {
 }
 
 export interface NativeOptions {
-  map: boolean
+  io: Io
   strict: boolean
   salvage: boolean
   /** Caps by the names of limits.def. */
@@ -188,7 +191,7 @@ export interface Binding {
   /** The index of a split checkpoint; nothing in it for another file. */
   readIndex(source: string | Uint8Array, options: NativeOptions): Outcome<Partial<NativeIndex>>
   /** Opens a file that checkpoints lie in. */
-  openFile(path: string, map: boolean): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
+  openFile(path: string, io: Io): Outcome<{ file: SharedFile; size: number; mapped: boolean }>
   /** Lets go of the file; it is unmapped once the checkpoints in it are closed. */
   closeFile(file: SharedFile): void
   /**
@@ -199,7 +202,7 @@ export interface Binding {
    */
   attach(
     path: string,
-    map: boolean,
+    io: Io,
     identity: BigInt64Array,
     tables: Uint8Array,
     counts: Float64Array,
@@ -284,7 +287,10 @@ export interface Binding {
     targets: Uint8Array[],
     control: BigUint64Array,
   ): Promise<Outcome<object>>
-  /** Has the system bring bytes of the file into its page cache. Rows of offset and length. */
+  /**
+   * Brings bytes of the file into the system's page cache, off the main thread; stops when the
+   * checkpoint is closed. Rows of offset and length.
+   */
   readAhead(handle: Handle, rows: Float64Array): Promise<Outcome<object>>
   /**
    * Takes pages of the file out of resident memory, all but those that were written to; with

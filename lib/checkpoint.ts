@@ -77,7 +77,10 @@ export class Checkpoint {
     return this.#content.identity
   }
 
-  /** Whether files are mapped rather than read piece by piece. */
+  /**
+   * Whether files are mapped rather than read piece by piece: what `io` came to. Of several files
+   * those that are open so far.
+   */
   get isMapped(): boolean {
     return this.#content.isMapped
   }
@@ -223,8 +226,8 @@ export class Checkpoint {
   }
 
   /**
-   * Has the system bring the bytes of tensors into its page cache, of all by default; what is
-   * elsewhere is fetched, as {@link load} does.
+   * Brings the bytes of tensors into the system's page cache, of all by default; closing the
+   * checkpoint stops it. What is elsewhere is fetched, as {@link load} does.
    *
    * @throws {@link StateError} `NO_SUCH_TENSOR`, `CLOSED`
    */

@@ -9,6 +9,7 @@ import { checkOptions, wrongType, wrongValue } from './arguments'
 import {
   binding,
   type Handle,
+  type Io,
   type NativeFailure,
   type NativeIndex,
   type NativeOptions,
@@ -32,7 +33,14 @@ export interface OpenOptions {
   signal?: AbortSignal | undefined
   /** Caps on what the checkpoint may ask for; {@link LIMITS} by default. */
   limits?: Partial<Limits> | undefined
-  /** Map the file (the default), or read it piece by piece, which suits network file systems. */
+  /**
+   * How files are looked at. `mmap`: mapped. `pread`: what is asked for is read, large pieces by
+   * several threads. `auto` (the default): read where a mapping could end the process because a
+   * server or a program goes away (network file systems, FUSE), else mapped.
+   * {@link Checkpoint.isMapped} says which it came to.
+   */
+  io?: 'auto' | 'mmap' | 'pread' | undefined
+  /** Short for {@link io}: true for `mmap`, false for `pread`. */
   mmap?: boolean | undefined
   /**
    * What to do about classes and functions this package does not know: make them inert objects
@@ -66,6 +74,7 @@ export interface OpenOptions {
 const OPTIONS = [
   'signal',
   'limits',
+  'io',
   'mmap',
   'globals',
   'parts',
@@ -87,7 +96,7 @@ interface Deflated {
 
 export class Request {
   readonly signal: AbortSignal | undefined
-  readonly mmap: boolean
+  readonly io: Io
   readonly parts: 'check' | 'lazy' | 'open'
   readonly limits: Limits
   readonly verify: boolean
@@ -100,12 +109,11 @@ export class Request {
   constructor(options: OpenOptions) {
     checkOptions('options', options, OPTIONS)
     const given: OpenOptions = options
-    const { signal, limits = {}, mmap = true, globals = 'opaque', parts = 'check' } = given
+    const { signal, limits = {}, globals = 'opaque', parts = 'check' } = given
     const { salvage = false, verify = false } = given
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
       throw wrongType('options.signal', 'an AbortSignal', signal)
     }
-    if (typeof mmap !== 'boolean') throw wrongType('options.mmap', 'a boolean', mmap)
     if (globals !== 'opaque' && globals !== 'strict') {
       throw wrongValue('options.globals', "'opaque' or 'strict'", globals)
     }
@@ -116,7 +124,7 @@ export class Request {
     if (typeof verify !== 'boolean') throw wrongType('options.verify', 'a boolean', verify)
     const caps = checkLimits(limits)
     this.signal = signal
-    this.mmap = mmap
+    this.io = checkIo(given)
     this.parts = parts
     this.verify = verify
     this.salvage = salvage
@@ -124,7 +132,12 @@ export class Request {
     this.limits = { ...LIMITS, ...caps }
     const { signal: _, parts: __, verify: ___, remote: ____, ...kept } = given
     this.options = { ...kept, limits: caps }
-    this.#native = { map: mmap, strict: globals === 'strict', salvage, limits: caps }
+    this.#native = { io: this.io, strict: globals === 'strict', salvage, limits: caps }
+  }
+
+  /** Whether files are mapped where nothing speaks against it. */
+  get mayMap(): boolean {
+    return this.io !== 'pread'
   }
 
   /** Opens a file off the main thread. */
@@ -266,6 +279,21 @@ export class Request {
   #attempt(source: string | Uint8Array | undefined): Attempt {
     return new Attempt(source, { ...this.#native, inflated: [] }, this)
   }
+}
+
+function checkIo({ io, mmap }: OpenOptions): Io {
+  if (mmap !== undefined && typeof mmap !== 'boolean') {
+    throw wrongType('options.mmap', 'a boolean', mmap)
+  }
+  if (io !== undefined && io !== 'auto' && io !== 'mmap' && io !== 'pread') {
+    throw wrongValue('options.io', "'auto', 'mmap' or 'pread'", io)
+  }
+  if (mmap === undefined) return io ?? 'auto'
+  const meant = mmap ? 'mmap' : 'pread'
+  if (io !== undefined && io !== meant) {
+    throw wrongValue('options.io', `'${meant}', as options.mmap says,`, io)
+  }
+  return meant
 }
 
 /** The rounds it takes to open one file: one more for each deflated record that is needed. */

@@ -90,6 +90,10 @@ describe('arguments', () => {
       (value): [unknown, string] => [{ limits: { nodes: value } }, 'options.limits.nodes'],
     ),
     [{ globals: 'none' }, 'options.globals'],
+    [{ io: 'read' }, 'options.io'],
+    [{ io: null }, 'options.io'],
+    [{ io: true }, 'options.io'],
+    [{ io: 'auto', mmap: true }, 'options.io'],
     [{ globals: 1 }, 'options.globals'],
     [{ parts: 'all' }, 'options.parts'],
     [{ parts: true }, 'options.parts'],
@@ -104,7 +108,7 @@ describe('arguments', () => {
     [{ Signal: 1 }, 'Expected perhaps signal in options but received the unknown name Signal'],
     [
       { weightsOnly: true },
-      'Expected one of signal, limits, mmap, globals, parts, salvage, verify in options',
+      'Expected one of signal, limits, io, mmap, globals, parts, salvage, verify in options',
     ],
     [{ limits: { node: 3 } }, 'Expected perhaps nodes in options.limits'],
     [{ limits: { copy_bytes: 3 } }, 'Expected perhaps copyBytes in options.limits'],
@@ -116,7 +120,13 @@ describe('arguments', () => {
 
   test('undefined is the default', () => {
     const limits = { nodes: undefined } as unknown as Record<string, number>
-    const options = { signal: undefined, mmap: undefined, globals: undefined, limits }
+    const options = {
+      signal: undefined,
+      io: undefined,
+      mmap: undefined,
+      globals: undefined,
+      limits,
+    }
     const checkpoint = openSync(path, options)
     expect(checkpoint.isMapped).toBe(true)
     checkpoint.close()

@@ -6,8 +6,12 @@ import { memory } from './memory.mjs'
 import { serve } from './protocol.mjs'
 
 const require = createRequire(import.meta.url)
-const { openSync } = require('../../dist/index.js')
+const torchmap = require('../../dist/index.js')
 const { version } = require('../../package.json')
+
+// The strategy this process is about, if it is about one.
+const io = ['mmap', 'pread'].find((name) => name === process.argv[2])
+const openSync = (path) => torchmap.openSync(path, { io })
 
 /** Every name, dtype and shape as JavaScript has them. */
 function names(path) {

@@ -7,7 +7,7 @@ import { first, ratioText, times } from '../table.mjs'
 import { hasTools, tools } from '../tools.mjs'
 
 export const CLOCKS = ['names', 'bytes', 'verified']
-const SHOWN = {
+export const SHOWN = {
   resnet18: 'ResNet-18, 122 entries, 45 MiB',
   'tensors-10000': '10,000 tensors of 128 bytes',
   'tensors-100000': '100,000 tensors of 128 bytes',
@@ -55,7 +55,7 @@ async function clocked(input, clock, { pace, loaders, prepare }) {
   return cells
 }
 
-async function table(input, { pace, loaders, prepare, clocks = CLOCKS }) {
+export async function table(input, { pace, loaders, prepare, clocks = CLOCKS }) {
   const data = {}
   for (const clock of clocks) data[clock] = await clocked(input, clock, { pace, loaders, prepare })
   const seen = loaders.filter(({ id }) => clocks.some((clock) => data[clock][id] !== undefined))
@@ -105,7 +105,7 @@ export const oneCore = {
 }
 
 /** Asks the system to drop the file, and looks whether it did. */
-function chill(subject) {
+export function chill(subject) {
   const path = subject.split('#')[0]
   if (!hasTools() || tools().evict(path) !== 0) return false
   return tools().resident(path) < 0.01

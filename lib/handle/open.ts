@@ -74,7 +74,7 @@ function fileOf(fields: Fields, request: Request): FileContent {
     wordOf(given.mtimeNs, 'handle.identity.mtimeNs'),
   )
   const { bytes, counts } = tables
-  const attached = binding.attach(path, request.mmap, identity, bytes, counts, devices.length)
+  const attached = binding.attach(path, request.io, identity, bytes, counts, devices.length)
   if (attached.failure) throw errorFrom(attached.failure, path)
   const { handle, mapped } = attached
   try {
@@ -227,7 +227,7 @@ function splitOf(fields: Fields, request: Request): Content {
   const isJoined = flagOf(fields.joined, 'handle.joined')
   if (isJoined) {
     try {
-      return new JoinedSplit(path, parts, request.mmap, index)
+      return new JoinedSplit(path, parts, request.mayMap, index)
     } catch (error) {
       for (const part of parts) part.close()
       throw error
@@ -236,7 +236,7 @@ function splitOf(fields: Fields, request: Request): Content {
   if (path === undefined || index === undefined) {
     throw wrongValue('handle.index', 'an index for parts that are not all open', index)
   }
-  return new IndexedSplit(path, parts, () => index, request.mmap)
+  return new IndexedSplit(path, parts, () => index, request.mayMap)
 }
 
 function indexOf(index: unknown, parts: readonly PartFile[]): Map<string, PartFile> {

@@ -36,14 +36,14 @@ export function planOfIndex(path: string, request: Request): Plan | undefined {
   if (request.parts !== 'open') {
     return {
       files: [],
-      build: () => new IndexedSplit(path, closed, listed(closed), request.mmap),
+      build: () => new IndexedSplit(path, closed, listed(closed), request.mayMap),
     }
   }
   return {
     files: paths,
     build: (opened) => {
       const open = paths.map((part, i) => new PartFile(part, request, opened[i]))
-      return new JoinedSplit(path, open, request.mmap, listed(open)())
+      return new JoinedSplit(path, open, request.mayMap, listed(open)())
     },
   }
 }

@@ -17,7 +17,7 @@ export function joinedPlan(files: readonly string[], request: Request, path?: st
       new JoinedSplit(
         path,
         opened.map((content, i) => new PartFile(files[i]!, request, content)),
-        request.mmap,
+        request.mayMap,
       ),
   }
 }

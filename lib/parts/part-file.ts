@@ -24,6 +24,11 @@ export class PartFile implements Part {
     return this.#content !== undefined
   }
 
+  /** Nothing as long as it is not open. */
+  get isMapped(): boolean | undefined {
+    return this.#content?.isMapped
+  }
+
   get isSalvaged(): boolean {
     return this.#content?.isSalvaged === true
   }

@@ -12,6 +12,7 @@ export interface SizedPart extends Part {
   /** Bytes. */
   readonly size: number
   readonly isSalvaged?: boolean
+  readonly isMapped?: boolean | undefined
   /** Opens it, where it is a checkpoint of its own. */
   readonly content?: FileContent
 }
@@ -27,12 +28,13 @@ export abstract class SeveralFiles implements Content {
   /** The directory or index; nothing for parts given one by one. */
   readonly path: string | undefined
   readonly identity: FileIdentity | undefined = undefined
-  readonly isMapped: boolean
+  readonly #mayMap: boolean
   #closed = false
 
-  constructor(path: string | undefined, isMapped: boolean) {
+  /** @param mayMap whether files of it may be mapped */
+  constructor(path: string | undefined, mayMap: boolean) {
     this.path = path
-    this.isMapped = isMapped
+    this.#mayMap = mayMap
   }
 
   abstract stateDict(from: string | undefined): ReadonlyMap<string, Tensor>
@@ -58,6 +60,11 @@ export abstract class SeveralFiles implements Content {
 
   get size(): number {
     return this.parts.reduce((sum, part) => sum + sizeOf(part), 0)
+  }
+
+  /** Whether the parts that are open are mapped, and others may be. */
+  get isMapped(): boolean {
+    return this.#mayMap && this.parts.every((part) => part.isMapped !== false)
   }
 
   /** Whether any part that is open is damaged. */

@@ -26,8 +26,8 @@ abstract class Split extends SeveralFiles {
   readonly parts: readonly PartFile[]
   #root: { value: unknown } | undefined
 
-  constructor(path: string | undefined, parts: readonly PartFile[], isMapped: boolean) {
-    super(path, isMapped)
+  constructor(path: string | undefined, parts: readonly PartFile[], mayMap: boolean) {
+    super(path, mayMap)
     this.parts = parts
   }
 
@@ -145,9 +145,9 @@ export class IndexedSplit extends Split {
     path: string,
     parts: readonly PartFile[],
     list: () => ReadonlyMap<string, PartFile>,
-    isMapped: boolean,
+    mayMap: boolean,
   ) {
-    super(path, parts, isMapped)
+    super(path, parts, mayMap)
     this.#list = list
     this.tensors = new NamedTensors(list, (name, part) => this.#find(name, part))
   }
@@ -229,10 +229,10 @@ export class JoinedSplit extends Split {
   constructor(
     path: string | undefined,
     parts: readonly PartFile[],
-    isMapped: boolean,
+    mayMap: boolean,
     listed?: ReadonlyMap<string, PartFile>,
   ) {
-    super(path, parts, isMapped)
+    super(path, parts, mayMap)
     const skipped: Skipped[] = []
     this.#index = listed
     this.#listed = listed && [...listed.keys()]

@@ -60,7 +60,7 @@ bool is_same_file(const FileIdentity& found, const Napi::Value& identity) {
 
 Napi::Value attach(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), {info[1].ToBoolean()});
+  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), source_options(info[1]));
   if (!source.ok()) return failure(env, source.status());
   if (!is_same_file((*source)->identity(), info[2])) {
     return failure(env, Status(Code::kFileChanged,

@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <optional>
 
 #include "core/checkpoint.h"
@@ -15,10 +16,13 @@ struct Session {
   explicit Session(std::unique_ptr<Checkpoint> opened) : checkpoint(std::move(opened)) {
     windows.emplace(*checkpoint);
   }
+  ~Session() { *closed = true; }
 
   std::unique_ptr<Checkpoint> checkpoint;  // empty once closed
   std::optional<Windows> windows;
   bool external = true;  // whether pages may be handed out as they are
+  // For work on other threads that only this checkpoint wants.
+  std::shared_ptr<std::atomic<bool>> closed = std::make_shared<std::atomic<bool>>(false);
 };
 
 Napi::Object wrap(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);

@@ -31,11 +31,19 @@ struct AheadWork {
   struct Range {
     uint64_t offset, length;  // bytes
   };
+  // Bytes between two looks whether anybody still wants them.
+  static constexpr uint64_t kPiece = uint64_t{4} << 20;
   std::shared_ptr<Source> reader;
   std::vector<Range> ranges;
+  std::shared_ptr<const std::atomic<bool>> closed;
 
   Result<bool> run() const {
-    for (const Range& range : ranges) reader->read_ahead(range.offset, range.length);
+    for (auto [offset, left] : ranges) {
+      for (uint64_t taken; left > 0 && !*closed; offset += taken, left -= taken) {
+        taken = std::min(left, kPiece);
+        reader->read_ahead(offset, taken);
+      }
+    }
     return true;
   }
   static Napi::Object settle(Napi::Env env, bool) { return Napi::Object::New(env); }
@@ -125,6 +133,7 @@ Napi::Value read_ahead(const Napi::CallbackInfo& info) {
   AheadWork work;
   work.reader = session.checkpoint->source().reader();
   if (!work.reader) return refused(env, closed());
+  work.closed = session.closed;
   const auto rows = info[1].As<Napi::Float64Array>();
   for (size_t i = 0; i + 2 <= rows.ElementLength(); i += 2)
     work.ranges.push_back({static_cast<uint64_t>(rows[i]), static_cast<uint64_t>(rows[i + 1])});

@@ -3,6 +3,7 @@
 #include "addon/handle.h"
 #include "addon/values.h"
 #include "core/kernels/fresh_pages.h"
+#include "core/load.h"
 
 namespace torchmap::addon {
 namespace {
@@ -119,8 +120,7 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   if (row.place == StoragePlace::kMemory) {
     if (end != start) std::memcpy(buffer.Data(), row.memory + start, end - start);
   } else {
-    Status status = checkpoint.source().read(
-        *offset + start, {static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()});
+    Status status = load_bytes(checkpoint.source(), *offset + start, bytes_of(buffer));
     if (!status.ok()) return failure(env, status);
   }
   Napi::Object result = Napi::Object::New(env);
@@ -164,6 +164,7 @@ Napi::Value close(const Napi::CallbackInfo& info) {
     }
   }
   const Hold source = session.checkpoint->source_handle();
+  *session.closed = true;
   session.windows.reset();
   session.checkpoint.reset();
   if (!moved) source->unmap();

@@ -26,7 +26,7 @@ struct Request {
 
 Request read_request(const Napi::Object& options) {
   Request request;
-  request.source.map = options.Get("map").ToBoolean();
+  request.source = source_options(options.Get("io"));
   request.options.strict_globals = options.Get("strict").ToBoolean();
   request.options.salvage = options.Get("salvage").ToBoolean();
   request.options.limits = limits_of(options.Get("limits"));
@@ -126,7 +126,7 @@ Napi::Value open_async(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value open_shared(const Napi::CallbackInfo& info) {
-  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), {info[1].ToBoolean()});
+  auto source = open_file(info[0].As<Napi::String>().Utf8Value(), source_options(info[1]));
   if (!source.ok()) return failure(info.Env(), source.status());
   Napi::Object result = Napi::Object::New(info.Env());
   result["size"] = static_cast<double>((*source)->size());

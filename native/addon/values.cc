@@ -283,6 +283,11 @@ uint64_t integer_of(const Napi::Value& value) {
   return number >= 0 && number < 0x1p63 ? static_cast<uint64_t>(number) : 0;
 }
 
+SourceOptions source_options(const Napi::Value& io) {
+  const std::string name = io.As<Napi::String>().Utf8Value();
+  return {name == "mmap", name == "auto"};
+}
+
 Limits limits_of(const Napi::Value& value) {
   const auto object = value.As<Napi::Object>();
   Limits limits;

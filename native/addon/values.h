@@ -39,6 +39,8 @@ const std::byte* range_of(const Napi::Value& source, uint64_t offset, uint64_t l
 uint64_t product_of(Napi::Env env, uint64_t a, uint64_t b);
 
 uint64_t integer_of(const Napi::Value& value);
+// How files are looked at: `auto`, `mmap` or `pread`.
+SourceOptions source_options(const Napi::Value& io);
 // The caps an object has by the names of limits.def, the others as they are by default.
 Limits limits_of(const Napi::Value& value);
 std::vector<int64_t> integers_of(const Napi::Value& value);

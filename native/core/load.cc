@@ -10,14 +10,17 @@
 namespace torchmap {
 namespace {
 
-// Bytes that a thread takes at a time, and that it reads at a time.
-constexpr uint64_t kLoadPiece = uint64_t{4} << 20, kLoadRead = uint64_t{1} << 20;
+// Bytes that a thread takes at a time, and that it reads at a time: where the system reads little
+// ahead, the request itself is what keeps a disk busy.
+constexpr uint64_t kLoadPiece = uint64_t{4} << 20;
 // Bytes that are converted at a time: read and written again before they leave the cache. On the
 // stack of a thread.
 constexpr size_t kConverted = size_t{64} << 10;
 // Loads begin at multiples of this in the row of all of them, so that a piece ends at the end of an
 // element, and many small ones are work for several threads.
 constexpr uint64_t kGrain = 4096;
+// Bytes from which on threads are worth starting.
+constexpr size_t kShared = size_t{2} << 20;
 
 class Loader {
  public:
@@ -60,7 +63,7 @@ class Loader {
       if (outcome_.stopped()) return {};
       if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
         return Status(Code::kCancelled, "the caller asked to stop");
-      const uint64_t most = load.to_float32 ? kConverted : kLoadRead;
+      const uint64_t most = load.to_float32 ? kConverted : kLoadPiece;
       const auto taken = static_cast<size_t>(std::min(most, to - from));
       if (load.to_float32) {
         TRY(reader_.read(load.offset + from, {buffer.data(), taken}));
@@ -89,6 +92,16 @@ Status load(Source& reader, const std::vector<Load>& loads, const LoadOptions& o
   TRY(reader.check_unchanged());
   TRY(Loader(reader, loads, options).run());
   return reader.check_unchanged();
+}
+
+Status load_bytes(Source& source, uint64_t offset, std::span<std::byte> target) {
+  const std::shared_ptr<Source> reader = target.size() < kShared ? nullptr : source.reader();
+  if (!reader) return source.read(offset, target);
+  Load all;
+  all.offset = offset;
+  all.bytes = target.size();
+  all.target = target.data();
+  return load(*reader, {all}, {});
 }
 
 }  // namespace torchmap

@@ -1,6 +1,11 @@
 #include "core/load.h"
 
+#include <algorithm>
 #include <cstring>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "check.h"
 #include "core/source/clean_pages.h"
@@ -118,5 +123,61 @@ TEST(drop_leaves_what_was_written) {
   for (size_t i = 0; i < bytes.size(); ++i) wrong += pages[i] != static_cast<std::byte>(bytes[i]);
   EXPECT_EQ(wrong, 2u);
   (*source)->drop(0, bytes.size() + 1, true);  // outside: nothing
-  (*source)->reader()->read_ahead(0, bytes.size());
 }
+
+TEST(load_bytes_by_one_thread_and_by_several) {
+  const std::string bytes = pattern((size_t{9} << 20) + 77);
+  TemporaryFile file(bytes);
+  for (const bool map : {true, false}) {
+    auto source = open_file(file.path(), {map});
+    ASSERT_TRUE(source.ok());
+    for (const size_t size : {size_t{0}, size_t{5000}, (size_t{9} << 20) + 70}) {
+      std::vector<std::byte> target(size);
+      ASSERT_TRUE(load_bytes(**source, 7, target).ok());
+      EXPECT_EQ(std::memcmp(target.data(), bytes.data() + 7, size), 0);
+    }
+    std::vector<std::byte> target(bytes.size());
+    EXPECT_EQ(load_bytes(**source, 1, target).code(), Code::kTruncated);
+  }
+  // Its own bytes, which have no reader.
+  const auto memory = open_memory(as_bytes(bytes));
+  std::vector<std::byte> target(size_t{9} << 20);
+  ASSERT_TRUE(load_bytes(*memory, 77, target).ok());
+  EXPECT_EQ(std::memcmp(target.data(), bytes.data() + 77, target.size()), 0);
+  // Shorter than it was: a failure, whatever it is opened by.
+  for (const bool map : {true, false}) {
+    auto source = open_file(file.path(), {map});
+    ASSERT_TRUE(source.ok());
+    file.resize(size_t{5} << 20);
+    EXPECT_EQ(load_bytes(**source, 0, target).code(), Code::kFileChanged);
+    std::vector<std::byte> few(100);
+    EXPECT_EQ(load_bytes(**source, size_t{6} << 20, few).code(), Code::kFileChanged);
+    (*source)->reader()->read_ahead(0, bytes.size());  // as far as it goes
+    file.resize(bytes.size());
+  }
+}
+
+#ifdef __linux__
+TEST(read_ahead_brings_in_all_of_it) {
+  const std::string bytes = pattern((size_t{33} << 20) + 77);
+  TemporaryFile file(bytes);
+  auto source = open_file(file.path(), {true});
+  ASSERT_TRUE(source.ok());
+  const auto pages = (*source)->mapped();
+  std::vector<unsigned char> there((pages.size() + 4095) / 4096);
+  const auto resident = [&] {
+    EXPECT_EQ(mincore(pages.data(), pages.size(), there.data()), 0);
+    return std::count_if(there.begin(), there.end(), [](auto page) { return (page & 1) != 0; });
+  };
+  file.forget();
+  ASSERT_TRUE(file.ok());
+  const auto before = resident();
+  const auto reader = (*source)->reader();
+  reader->read_ahead(bytes.size() + 1, 1);  // outside: nothing
+  EXPECT_EQ(resident(), before);
+  for (int again = 0; again < 2; ++again) {
+    reader->read_ahead(0, bytes.size());
+    EXPECT_EQ(static_cast<size_t>(resident()), there.size());
+  }
+}
+#endif

@@ -298,4 +298,20 @@ TEST(mapping_brings_in_nothing_around_scattered_views) {
   ASSERT_TRUE(rest.ok());
   EXPECT_EQ(sum(*rest), 50'000u * 'x');
 }
+
+TEST(mapping_asks_for_all_of_a_scattered_view) {
+  const uint64_t size = uint64_t{24} << 20;
+  TemporaryFile file(std::string(size, 'x'));
+  file.forget();
+  ASSERT_TRUE(file.ok());
+  auto source = open_file(file.path(), {true});
+  ASSERT_TRUE(source.ok());
+  (*source)->expect_scattered(true);
+  ASSERT_TRUE((*source)->view(0, size).ok());
+  // The system is still reading when it has been asked.
+  const size_t wanted = size / static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  for (int turn = 0; turn < 1000 && pages_in_memory((*source)->mapped()) < wanted; ++turn)
+    usleep(10'000);
+  EXPECT_EQ(pages_in_memory((*source)->mapped()), wanted);
+}
 #endif

@@ -48,7 +48,7 @@ export class DcpContent extends SeveralFiles {
   #root: { value: unknown } | undefined
 
   constructor(source: DcpSource, request: Request) {
-    super(source.folder, request.mmap)
+    super(source.folder, request.mayMap)
     this.era = source.era
     this.#source = source
     this.#items = new Items(source.folder, source.table, request)

@@ -15,7 +15,7 @@ export class ItemFile implements Part {
   readonly #contents = new Set<FileContent>()
   #isSalvaged = false
   #size: number | undefined
-  #opened: { file: SharedFile; budget: Budget } | undefined
+  #opened: { file: SharedFile; mapped: boolean; budget: Budget } | undefined
 
   constructor(path: string, request: Request) {
     this.path = path
@@ -24,6 +24,11 @@ export class ItemFile implements Part {
 
   get isOpen(): boolean {
     return this.#opened !== undefined
+  }
+
+  /** Nothing as long as it is not open. */
+  get isMapped(): boolean | undefined {
+    return this.#opened?.mapped
   }
 
   /** Whether an item that was opened is damaged. */
@@ -51,11 +56,11 @@ export class ItemFile implements Part {
   open(): void {
     if (this.#opened !== undefined) return
     const { path } = this
-    const { failure, ...opened } = binding.openFile(path, this.#request.mmap)
+    const { failure, ...opened } = binding.openFile(path, this.#request.io)
     if (failure !== undefined) throw errorFrom(failure, path)
-    const { file, size } = opened as { file: SharedFile; size: number }
+    const { file, size, mapped } = opened as { file: SharedFile; size: number; mapped: boolean }
     this.#size = size
-    this.#opened = { file, budget: new Budget(size, this.#request.limits, path) }
+    this.#opened = { file, mapped, budget: new Budget(size, this.#request.limits, path) }
   }
 
   /**

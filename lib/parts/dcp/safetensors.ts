@@ -41,7 +41,7 @@ export class DcpSafetensors extends SeveralFiles {
   #root: ReadonlyMap<string, Tensor> | undefined
 
   constructor(folder: string, files: readonly FileContent[], request: Request) {
-    super(folder, request.mmap)
+    super(folder, request.mayMap)
     this.parts = files.map((file) => new PartFile(file.path!, request, file))
     this.#session = new MadeSession(folder, request.limits)
     const wholes = gather(files, folder)

@@ -52,7 +52,7 @@ export class DeepSpeedContent extends SeveralFiles {
     weights: Iterable<string>,
     weight: (session: MadeSession, name: string) => Tensor,
   ) {
-    super(path, request.mmap)
+    super(path, request.mayMap)
     this.parts = parts
     this.#model = models[0]!
     this.#made = new MadeSession(path, request.limits)

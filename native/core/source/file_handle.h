@@ -39,9 +39,11 @@ class FileHandle {
   // kFileChanged when size or modification time differ from identity().
   Status check_unchanged() const;
 
-  // Says that these bytes will be wanted soon, or no more. Advice: nothing comes of it where the
-  // system does not take it.
-  void expect(uint64_t offset, uint64_t length) const;
+  // Brings these bytes into the system's page cache, where they are not known to be there; stops
+  // without a word where the file ends or the system fails.
+  void fetch(uint64_t offset, uint64_t length) const;
+  // Says that these bytes will be wanted no more. Advice: nothing comes of it where the system does
+  // not take it.
   void release(uint64_t offset, uint64_t length) const;
 
  private:

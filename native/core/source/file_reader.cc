@@ -28,7 +28,7 @@ class FileReader final : public Source {
   std::shared_ptr<Source> reader() const override { return read_file(file_); }
 
   void read_ahead(uint64_t offset, uint64_t length) const override {
-    if (check_range(offset, length).ok()) file_->expect(offset, length);
+    if (check_range(offset, length).ok()) file_->fetch(offset, length);
   }
 
   void drop(uint64_t offset, uint64_t length, bool release) override {

@@ -1,5 +1,7 @@
 // The source over a mapped file. The mapping is private and writable: callers may write to tensors,
 // the file never changes, and a page is copied only when it is written to.
+#include <algorithm>
+
 #include "core/source/clean_pages.h"
 #include "core/source/file_handle.h"
 
@@ -15,6 +17,12 @@
 namespace torchmap {
 
 namespace {
+
+#ifndef _WIN32
+// Bytes that the system brings in for one piece of advice, whatever the device: of more it may
+// bring in the beginning only (mm/readahead.c, force_page_cache_ra, Linux 6).
+constexpr size_t kAdvised = size_t{128} << 10;
+#endif
 
 // Maps all `size` bytes, which are not zero. Null when the system refuses.
 std::byte* map_pages(const FileHandle& file, size_t size) {
@@ -116,7 +124,10 @@ class Mapping final : public Source {
     if (bytes.size() <= page) return;
     const auto first = reinterpret_cast<uintptr_t>(bytes.data()) & ~(page - 1);
     const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size());
-    static_cast<void>(madvise(reinterpret_cast<void*>(first), end - first, MADV_WILLNEED));
+    for (uintptr_t at = first; at < end; at += kAdvised) {
+      const size_t length = std::min<size_t>(end - at, kAdvised);
+      static_cast<void>(madvise(reinterpret_cast<void*>(at), length, MADV_WILLNEED));
+    }
 #endif
   }
 

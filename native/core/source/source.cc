@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "core/source/file_handle.h"
+#include "core/source/file_system.h"
 
 namespace torchmap {
 
@@ -18,7 +19,8 @@ Result<std::shared_ptr<Source>> open_file(const std::string& path, const SourceO
   // The system would open what stands before the NUL.
   if (path.find('\0') != std::string::npos) return io_failure("open", EINVAL);
   TRY_ASSIGN(FileHandle file, FileHandle::open(path));
-  if (options.map) {
+  const bool map = options.automatic ? suits_mapping(file_system_of(file.native())) : options.map;
+  if (map) {
     if (std::shared_ptr<Source> mapping = map_file(file)) return mapping;
   }
   return read_file(std::make_shared<const FileHandle>(std::move(file)));

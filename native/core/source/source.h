@@ -52,8 +52,8 @@ class Source {
   // or that they are not, which is how a source begins.
   virtual void expect_scattered(bool) {}
 
-  // Asks the system to bring bytes [offset, offset + length) into its page cache. May take as long
-  // as that takes; may be called by several threads at once.
+  // Brings bytes [offset, offset + length) into the system's page cache, as far as they are not
+  // there. Takes as long as that takes; may be called by several threads at once.
   virtual void read_ahead(uint64_t, uint64_t) const {}
 
   // Says that bytes [offset, offset + length) will not be looked at soon: their pages leave the
@@ -82,6 +82,7 @@ class Source {
 
 struct SourceOptions {
   bool map = true;
+  bool automatic = false;  // by what the file lies on (file_system.h); `map` has no say then
 };
 
 // Opens `path` (UTF-8). kIo with errno and the system call when the system refuses, also for a
