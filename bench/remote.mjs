@@ -46,10 +46,14 @@ async function clock(work) {
   return performance.now() - start
 }
 
-/** To nowhere. */
-async function download(url) {
+/** To nowhere, or into memory. */
+async function download(url, target) {
   const [message] = await once(get(url), 'response')
-  message.resume()
+  let at = 0
+  message.on('data', (chunk) => {
+    target?.set(chunk, at)
+    at += chunk.length
+  })
   await once(message, 'end')
 }
 
@@ -63,7 +67,12 @@ async function measure(path, latency) {
     server.send('')
     return (await once(server, 'message'))[0]
   }
-  const times = { 'Node, to nowhere': [], 'curl, to nowhere': [], 'torchmap, all tensors': [] }
+  const times = {
+    'curl, to nowhere': [],
+    'Node, to nowhere': [],
+    'Node, into memory': [],
+    'torchmap, all tensors': [],
+  }
   const firsts = []
   let first
   for (let round = 0; round < ROUNDS; ++round) {
@@ -71,6 +80,8 @@ async function measure(path, latency) {
     times['curl, to nowhere'].push(
       await clock(() => execFileSync('curl', ['-s', '-o', '/dev/null', url])),
     )
+    times['Node, into memory'].push(await clock(() => download(url, new Uint8Array(size))))
+    global.gc?.()
     await asked()
     let checkpoint
     const start = performance.now()
@@ -89,17 +100,15 @@ async function measure(path, latency) {
     `  first tensor ('${name}', ${own} bytes) after ${requests} requests, ${bytes} bytes ` +
       `(${((100 * bytes) / size).toFixed(3)} % of the file), ${median(firsts).toFixed(0)} ms`,
   )
-  const plain = Math.min(
-    ...Object.entries(times).map(([key, all]) =>
-      key.startsWith('torchmap') ? Infinity : median(all),
-    ),
-  )
   for (const [what, all] of Object.entries(times)) {
     const ms = median(all)
     const spread = `${Math.min(...all).toFixed(0)}-${Math.max(...all).toFixed(0)}`
     console.log(
       `  ${what.padEnd(22)} ${ms.toFixed(0).padStart(6)} ms (${spread}), ${(size / ms / 1e6).toFixed(2)} GB/s, ` +
-        `${(plain / ms).toFixed(2)} of the fastest plain download`,
+        Object.entries(times)
+          .filter(([other]) => other !== what && what.startsWith('torchmap'))
+          .map(([other, them]) => `${(median(them) / ms).toFixed(2)} of ${other}`)
+          .join('; '),
     )
   }
 }

@@ -236,8 +236,11 @@ export interface Binding {
     start: number,
     end: number,
   ): Outcome<{ buffer: ArrayBuffer }>
-  /** Zeros, all of which will be written to: memory that the system gives in large pages. */
-  allocate(bytes: number): ArrayBuffer
+  /**
+   * Buffers of zeros, all of which will be written to, in memory that they share and that the system
+   * gives in large pages; `external` false: each in memory of its own.
+   */
+  allocate(bytes: Float64Array, external: boolean): ArrayBuffer[]
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
   /** The same of all storages; -1 for those that do not lie there or cannot be found. */

@@ -27,7 +27,7 @@ export const LONGEST_BUFFER = constants.MAX_LENGTH
  * Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as
  * Electron has to.
  */
-const EXTERNAL_BUFFERS = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'
+export const EXTERNAL_BUFFERS = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'
 
 /** Bytes of the largest storage that is copied whole although a tensor may need little of it. */
 const LONGEST_COPY = 2 ** 30

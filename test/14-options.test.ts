@@ -48,13 +48,13 @@ describe('arguments', () => {
     const error = await argumentError(source)
     expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' })
     expect(error.message).toContain(
-      'a path, a file: URL, an array of them or a Uint8Array for source',
+      'a path, a URL, bytes, a source of bytes or an array of parts for source',
     )
   })
 
   test.each<[unknown, string]>([
     ['a\0b', 'ERR_INVALID_ARG_VALUE'],
-    [new URL('http://localhost/x.pth'), 'ERR_INVALID_URL_SCHEME'],
+    [new URL('ftp://localhost/x.pth'), 'ERR_INVALID_URL_SCHEME'],
     ['file://elsewhere/x.pth', 'ERR_INVALID_FILE_URL_HOST'],
     [['a\0b'], 'ERR_INVALID_ARG_VALUE'],
     [['a.pth', 3], 'ERR_INVALID_ARG_TYPE'],
@@ -108,7 +108,7 @@ describe('arguments', () => {
     [{ Signal: 1 }, 'Expected perhaps signal in options but received the unknown name Signal'],
     [
       { weightsOnly: true },
-      'Expected one of signal, limits, io, mmap, globals, parts, salvage, verify in options',
+      'Expected one of signal, limits, io, mmap, globals, parts, salvage, verify, remote in options',
     ],
     [{ limits: { node: 3 } }, 'Expected perhaps nodes in options.limits'],
     [{ limits: { copy_bytes: 3 } }, 'Expected perhaps copyBytes in options.limits'],

@@ -57,10 +57,10 @@ export class Fetcher {
     for (;;) {
       signal?.throwIfAborted()
       this.#session.checkOpen()
-      const missing = wanted.flatMap((range) =>
-        this.#storages.isHere(range) ? [] : this.#gaps(range, this.#storages.room(range).here),
-      )
-      if (missing.length === 0) return
+      const absent = wanted.filter((range) => !this.#storages.isHere(range))
+      if (absent.length === 0) return
+      this.#storages.prepare(absent)
+      const missing = absent.flatMap((range) => this.#gaps(range, this.#storages.room(range).here))
       const fresh = missing.flatMap((range) => this.#gaps(range, this.#coming(range.storage)))
       if (fresh.length > 0) this.#ask(fresh)
       const touched = new Set(missing.map(({ storage }) => storage))

@@ -42,6 +42,8 @@ export const HEAD_BYTES = 2 ** 16
 
 export function isByteSource(source: unknown): source is ByteSource | Blob {
   if (typeof source !== 'object' || source === null) return false
+  // These have both, too, but hold what is here.
+  if (ArrayBuffer.isView(source) || types.isAnyArrayBuffer(source)) return false
   const { slice, byteLength, size } = source as Partial<ByteSource & Blob>
   return typeof slice === 'function' && typeof (byteLength ?? size) === 'number'
 }

@@ -3,7 +3,13 @@ import { binding } from '../binding'
 import { StateError } from '../errors'
 import { printable } from '../printable'
 import type { FileSession } from '../session'
-import { checkBufferLength, FileStorages, LONGEST_BUFFER, type Span } from '../storage'
+import {
+  checkBufferLength,
+  EXTERNAL_BUFFERS,
+  FileStorages,
+  LONGEST_BUFFER,
+  type Span,
+} from '../storage'
 import { ExtentColumn, StoragePlace } from '../tables'
 import type { Range } from '../values'
 import { Intervals } from './intervals'
@@ -92,29 +98,37 @@ export class RemoteStorages extends FileStorages {
     return Math.max(0, ...(counts ?? []))
   }
 
-  /** Where to put bytes of a storage. */
-  room({ storage, start, end }: Range): Piece {
-    let pieces = this.#pieces.get(storage)
-    if (pieces === undefined) {
-      pieces = []
+  /** Makes room for bytes of storages: for all of a storage that can be one buffer. */
+  prepare(wanted: readonly Range[]): void {
+    const made: { storage: number; start: number; end: number }[] = []
+    const known = new Set<number>()
+    for (const { storage, start, end } of wanted) {
+      const stored = this.storedBytes(storage)
+      const isWhole = stored <= LONGEST_BUFFER
+      if (isWhole && (this.#pieces.has(storage) || known.has(storage))) continue
+      if (!isWhole && this.#find(storage, start, end) !== undefined) continue
+      known.add(storage)
+      const from = isWhole ? 0 : start - (start % ALIGNMENT)
+      const to = isWhole ? stored : end
+      checkBufferLength(to - from, this.#session.path)
+      made.push({ storage, start: from, end: to })
+    }
+    const buffers = allocate(made.map(({ start, end }) => end - start))
+    for (const [i, { storage, start, end }] of made.entries()) {
+      const pieces = this.#pieces.get(storage) ?? []
+      const bytes = new Uint8Array(buffers[i]!)
+      pieces.push({ start, end, bytes, arrived: new Intervals(), here: new Intervals() })
       this.#pieces.set(storage, pieces)
     }
-    const known = pieces.find((piece) => piece.start <= start && end <= piece.end)
-    if (known !== undefined) return known
-    const stored = this.storedBytes(storage)
-    const isWhole = stored <= LONGEST_BUFFER
-    const from = isWhole ? 0 : start - (start % ALIGNMENT)
-    const to = isWhole ? stored : end
-    checkBufferLength(to - from, this.#session.path)
-    const piece: Piece = {
-      start: from,
-      end: to,
-      bytes: new Uint8Array(binding.allocate(to - from)),
-      arrived: new Intervals(),
-      here: new Intervals(),
-    }
-    pieces.push(piece)
-    return piece
+  }
+
+  /** Where bytes of a storage go that room was made for. */
+  room({ storage, start, end }: Range): Piece {
+    return this.#find(storage, start, end)!
+  }
+
+  #find(storage: number, start: number, end: number): Piece | undefined {
+    return this.#pieces.get(storage)?.find((piece) => piece.start <= start && end <= piece.end)
   }
 
   #piece(index: number, start: number, end: number): Piece {
@@ -129,4 +143,33 @@ export class RemoteStorages extends FileStorages {
     const place = this.#session.catalog.storagePlace(index)
     return place === StoragePlace.record || place === StoragePlace.file
   }
+}
+
+/** Bytes of a buffer that is worth sharing memory, and of memory that is shared. */
+const LEAST_SHARED = 2 ** 20
+const MOST_SHARED = 2 ** 28
+
+function allocate(lengths: readonly number[]): ArrayBuffer[] {
+  const buffers: ArrayBuffer[] = []
+  let [together, bytes] = [[] as number[], 0]
+  const flush = () => {
+    const made = binding.allocate(
+      Float64Array.from(together, (i) => lengths[i]!),
+      EXTERNAL_BUFFERS,
+    )
+    for (const [at, i] of together.entries()) buffers[i] = made[at]!
+    together = []
+    bytes = 0
+  }
+  for (const [i, length] of lengths.entries()) {
+    if (length < LEAST_SHARED) {
+      buffers[i] = new ArrayBuffer(length)
+      continue
+    }
+    if (bytes + length > MOST_SHARED && together.length > 0) flush()
+    together.push(i)
+    bytes += length
+  }
+  if (together.length > 0) flush()
+  return buffers
 }

@@ -16,6 +16,7 @@ Napi::Value new_ranges(const Napi::CallbackInfo& info);
 Napi::Value supply(const Napi::CallbackInfo& info);
 Napi::Value storage_extents(const Napi::CallbackInfo& info);
 Napi::Value place_storage(const Napi::CallbackInfo& info);
+Napi::Value allocate(const Napi::CallbackInfo& info);
 Napi::Value decode(const Napi::CallbackInfo& info);
 // attach.cc
 Napi::Value attach(const Napi::CallbackInfo& info);
@@ -24,7 +25,6 @@ Napi::Value storage_offsets(const Napi::CallbackInfo& info);
 // memory.cc
 Napi::Value window(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);
-Napi::Value allocate(const Napi::CallbackInfo& info);
 Napi::Value storage_offset(const Napi::CallbackInfo& info);
 Napi::Value close(const Napi::CallbackInfo& info);
 // content.cc

@@ -1,5 +1,6 @@
 // ArrayBuffers over the mapped file, and copies of its bytes.
 #include "addon/entries.h"
+#include "addon/external.h"
 #include "addon/handle.h"
 #include "addon/values.h"
 #include "core/kernels/fresh_pages.h"
@@ -7,36 +8,6 @@
 
 namespace torchmap::addon {
 namespace {
-
-using Hold = std::shared_ptr<Source>;
-
-// The one place that makes external buffers. On raw Node-API, because the convenience constructor
-// frees its finalizer's data a second time when the runtime refuses (node-addon-api 8.9,
-// Napi::ArrayBuffer::New), and only for lengths the caller has found to be allowed. The finalizer
-// drops one reference and nothing else: some runtimes run it on another thread. Returns whether
-// `buffer` was made; a runtime that makes none is not asked again.
-bool wrap_pages(Napi::Env env, Session& session, uint64_t begin, uint64_t length,
-                napi_value& buffer) {
-  auto* hold = new Hold(session.checkpoint->source_handle());
-  const auto finalize = [](napi_env, void*, void* hint) noexcept {
-    delete static_cast<Hold*>(hint);
-  };
-  const napi_status status = napi_create_external_arraybuffer(env, (*hold)->mapped().data() + begin,
-                                                              length, finalize, hold, &buffer);
-  if (status == napi_ok) return true;
-  // napi_no_external_buffers_allowed: nothing was taken over. On any other failure Node has called
-  // the finalizer.
-  if (status == napi_no_external_buffers_allowed) {
-    delete hold;
-    session.external = false;
-  }
-  bool pending = false;
-  if (napi_is_exception_pending(env, &pending) == napi_ok && pending) {
-    napi_value ignored;
-    napi_get_and_clear_last_exception(env, &ignored);
-  }
-  return false;
-}
 
 Napi::Object closed(Napi::Env env) {
   return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
@@ -83,9 +54,15 @@ Napi::Value window(const Napi::CallbackInfo& info) {
     result["byteOffset"] = static_cast<double>(found->offset);
     if (!found->fresh) return result;
     bool zero_copy = session.external && !found->copy;
-    if (zero_copy && !wrap_pages(env, session, found->begin, length, buffer)) {
-      if (!session.external) continue;
-      zero_copy = false;
+    if (zero_copy) {
+      std::byte* first = pages.data() + found->begin;
+      const External made =
+          wrap_pages(env, first, length, session.checkpoint->source_handle(), buffer);
+      if (made == External::kRefused) {
+        session.external = false;
+        continue;
+      }
+      zero_copy = made == External::kMade;
     }
     if (!zero_copy) {
       Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, length);
@@ -128,13 +105,6 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Value allocate(const Napi::CallbackInfo& info) {
-  const uint64_t length = integer_of(info[0]);
-  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(info.Env(), length);
-  expect_writes({static_cast<std::byte*>(buffer.Data()), length});
-  return buffer;
-}
-
 Napi::Value storage_offset(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return closed(info.Env());
@@ -163,7 +133,7 @@ Napi::Value close(const Napi::CallbackInfo& info) {
       buffer.Detach();
     }
   }
-  const Hold source = session.checkpoint->source_handle();
+  const std::shared_ptr<Source> source = session.checkpoint->source_handle();
   *session.closed = true;
   session.windows.reset();
   session.checkpoint.reset();
