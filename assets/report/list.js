@@ -14,6 +14,7 @@ const MARGIN = 8
  * @property {(row: Row) => Node | string} [cell] by default the value
  * @property {string} width
  * @property {boolean} [isNumber] to the right, and sorted from the largest first
+ * @property {boolean} [isExtra] left out where there is little room
  */
 
 let lists = 0
@@ -31,6 +32,8 @@ export class List {
   #direction = 1
   /** @type {Row | undefined} */
   #chosen
+  /** When it was last drawn; 0 before it is part of the page. */
+  #height = 0
   #columns
   #choose
   #id = `list-${lists++}`
@@ -50,12 +53,14 @@ export class List {
   constructor(label, columns, choose) {
     this.#columns = columns
     this.#choose = choose
-    const widths = columns.map(({ width }) => element('col', { class: `w-${width}` }))
+    const widths = columns.map((column) => {
+      return element('col', { class: `w-${column.width} ${classOf(column)}` })
+    })
     const head = element('tr', { 'aria-rowindex': '1' })
     for (const column of columns) {
       const name = element('button', { type: 'button', tabindex: '0' }, column.title)
       name.addEventListener('click', () => this.sort(column.title))
-      const cell = element('th', { scope: 'col', class: column.isNumber ? 'number' : '' }, name)
+      const cell = element('th', { scope: 'col', class: classOf(column) }, name)
       this.#heads.push(cell)
       head.append(cell)
     }
@@ -68,7 +73,7 @@ export class List {
     )
     this.node = element('div', { class: 'list' }, this.#table)
     this.node.addEventListener('scroll', () => this.#draw(), { passive: true })
-    new ResizeObserver(() => this.#draw()).observe(this.node)
+    new ResizeObserver(() => this.#resize()).observe(this.node)
     this.#table.addEventListener('keydown', (event) => this.#key(event))
     this.#body.addEventListener('click', ({ target }) => {
       const line = /** @type {Element} */ (target).closest('tr[data-at]')
@@ -147,6 +152,13 @@ export class List {
     this.#chooseAt(place)
   }
 
+  /** Rows can be made and chosen before the table is part of the page. */
+  #resize() {
+    if (this.#height === 0 && this.#chosen !== undefined) this.mark(this.#chosen)
+    this.#height = this.node.clientHeight
+    this.#draw()
+  }
+
   /** @param {number} at */
   #bring(at) {
     const top = at * ROW_HEIGHT
@@ -189,7 +201,7 @@ export class List {
   }
 
   #nothing() {
-    const cell = element('td', { colspan: String(this.#columns.length) }, 'Nothing fits.')
+    const cell = element('td', { colspan: String(this.#columns.length) }, 'No row fits.')
     return element('tr', {}, cell)
   }
 
@@ -198,9 +210,9 @@ export class List {
    * @param {number} at
    */
   #line(row, at) {
-    const cells = this.#columns.map(({ value, cell, isNumber }) => {
-      const content = cell?.(row) ?? plain(value(row))
-      const node = element('td', isNumber ? { class: 'number' } : {}, content)
+    const cells = this.#columns.map((column) => {
+      const content = column.cell?.(row) ?? plain(column.value(row))
+      const node = element('td', { class: classOf(column) }, content)
       node.title = node.textContent ?? ''
       return node
     })
@@ -213,6 +225,9 @@ export class List {
     return element('tr', attributes, ...cells)
   }
 }
+
+/** @param {{ isNumber?: boolean, isExtra?: boolean }} column */
+const classOf = ({ isNumber, isExtra }) => `${isNumber ? 'number' : ''} ${isExtra ? 'extra' : ''}`
 
 /** @param {string | number} value */
 const plain = (value) => (typeof value === 'number' ? countText(value) : value)

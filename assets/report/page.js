@@ -54,6 +54,7 @@ const MODEL_COLUMNS = [
     title: 'Format',
     value: ({ model }) => kindText(model),
     width: 'kind',
+    isExtra: true,
   },
   {
     title: 'Safety',
@@ -67,7 +68,13 @@ const MODEL_COLUMNS = [
     cell: ({ model }) => badge(model.integrity),
     width: 'badge',
   },
-  { title: 'Tensors', value: ({ model }) => model.tensors, width: 'size', isNumber: true },
+  {
+    title: 'Tensors',
+    value: ({ model }) => model.tensors,
+    width: 'size',
+    isNumber: true,
+    isExtra: true,
+  },
   {
     title: 'Size',
     value: ({ model }) => model.bytes,
@@ -118,6 +125,7 @@ function filter() {
   byId('all').hidden = !isFiltered
   const items = list.rows.map((row) => ({
     name: row.model.path,
+    short: row.model.path.slice(row.model.path.lastIndexOf('/') + 1),
     bytes: row.model.bytes,
     tone: row.model.status,
     facts: kindText(row.model),

@@ -47,6 +47,7 @@ export function tensorSection(tensors) {
   const choose = (tensor) => {
     list.mark(tensor)
     showTensor(one, tensor)
+    one.scrollIntoView({ block: 'nearest' })
   }
   const list = new List('Tensors', TENSOR_COLUMNS, choose)
   const map = new Treemap('Sizes of the tensors')
@@ -74,6 +75,12 @@ export function tensorSection(tensors) {
     `${countText(tensors.length)} of ${countText(tensors.length)}`,
   )
   list.show(tensors)
+  const [first, ...others] = tensors
+  if (first !== undefined) {
+    const largest = others.reduce((most, each) => (each.bytes > most.bytes ? each : most), first)
+    list.mark(largest)
+    showTensor(one, largest)
+  }
   const bar = element('div', { class: 'bar' }, element('label', {}, 'Find ', find), count)
   return element('div', { id: 'tensors' }, map.node, bar, list.node, one)
 }

@@ -6,6 +6,7 @@ import { countText, element, sizeText } from './text.js'
  * @property {string} name
  * @property {number} bytes
  * @property {string} [tone] a class that gives the colour; without one that of its group
+ * @property {string} [short] shown where there is room for it; else the name without its group
  * @property {string} [facts] said beside name and size
  * @property {() => void} [choose]
  */
@@ -23,7 +24,7 @@ const MOST_GROUPS = 40
 /** Colours in the style. */
 const TONES = 8
 /** Of a group's name, in units of the map. */
-const HEAD = 22
+const HEAD = 30
 
 /**
  * Places each size in the box (squarified treemaps, Bruls, Huizing and van Wijk, 2000): rows are
@@ -189,7 +190,10 @@ export class Treemap {
     const sizes = sums.map(({ bytes }) => bytes)
     squarify(sizes, box).forEach((outer, i) => {
       const { name, members } = /** @type {(typeof sums)[number]} */ (sums[i])
-      this.#fill(members, this.#head(name, members, outer), i % TONES)
+      const inner = this.#head(name, members, outer)
+      // What the head says need not be said again.
+      const prefix = inner === outer ? '' : name
+      this.#fill(members, inner, i % TONES, prefix)
     })
   }
 
@@ -212,8 +216,9 @@ export class Treemap {
    * @param {readonly Item[]} items
    * @param {Box} box
    * @param {number} [tone] of those that have none
+   * @param {string} [prefix] of names, not shown
    */
-  #fill(items, box, tone = 0) {
+  #fill(items, box, tone = 0, prefix = '') {
     const sizes = items.map(({ bytes }) => bytes)
     squarify(sizes, box).forEach((inner, i) => {
       const item = /** @type {Item} */ (items[i])
@@ -221,10 +226,11 @@ export class Treemap {
       if (item.tone === undefined) node.style.background = `var(--tone-${tone})`
       node.setAttribute('aria-label', `${item.name}, ${sizeText(item.bytes)}`)
       node.dataset.at = String(this.#cells.length)
-      if (inner.width > 70 && inner.height > 24) {
-        const short = item.name.split('/').at(-1) ?? item.name
-        node.append(element('span', {}, short))
-        if (inner.height > 48) node.append(element('small', {}, sizeText(item.bytes)))
+      if (inner.width > 70 && inner.height > 32) {
+        const isInside = prefix !== '' && item.name.length > prefix.length + 1
+        const rest = item.name.slice(isInside ? prefix.length + 1 : 0)
+        node.append(element('span', {}, item.short ?? rest))
+        if (inner.height > 60) node.append(element('small', {}, sizeText(item.bytes)))
       }
       place(node, inner)
       this.#cells.push({ node, item })
