@@ -14,6 +14,7 @@ const consumer = {
     const assert = require('node:assert/strict')
     const torchmap = require('torchmap')
     const adapter = require('torchmap/onnxruntime')
+    assert.equal(require('torchmap/result.schema.json').$id, 'urn:torchmap:result')
     const same = (imported, required) => {
       assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort())
       for (const name of Object.keys(required)) assert.equal(imported[name], required[name])
@@ -92,6 +93,8 @@ function pack(folder) {
     'LICENSE',
     'README.md',
     'CMakeLists.txt',
+    'assets/report/page.html',
+    'assets/report/page.js',
     'dist/index.d.mts',
     'dist/onnxruntime.d.mts',
   ]) {

@@ -1,10 +1,9 @@
 /**
  * The command `torchmap`: what it is asked to do, and how it ends.
  */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { printable } from '../printable'
+import { packageVersion } from '../version'
 import { inspectCommand } from './inspect'
 import { Output } from './output'
 
@@ -43,7 +42,7 @@ function report(error: unknown): void {
 async function run(args: readonly string[], output: Output): Promise<void> {
   const { values, positionals } = parse(args)
   if (values.help) return output.write(USAGE)
-  if (values.version) return output.write(`${version()}\n`)
+  if (values.version) return output.write(`${packageVersion()}\n`)
   const [command, path, ...rest] = positionals
   if (command === undefined) throw new UsageError('no command is given')
   if (command !== 'inspect') throw new UsageError(`'${command}' is no command`)
@@ -67,9 +66,4 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError((error as Error).message.split('. ')[0])
   }
-}
-
-function version(): string {
-  const manifest = readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
 }
