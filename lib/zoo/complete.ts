@@ -137,7 +137,8 @@ export function readExpected(path: string): ReadonlyMap<string, Expected> {
   return new Map(
     Object.entries(value).map(([name, entry]) => {
       if (isList(entry, 'number')) return [name, { shape: entry as number[] }]
-      const { shape, dtype } = (entry ?? {}) as { shape?: unknown; dtype?: unknown }
+      if (typeof entry !== 'object' || entry === null) throw unknown(path)
+      const { shape, dtype } = entry as { shape?: unknown; dtype?: unknown }
       const isShape = shape === undefined || isList(shape, 'number')
       if (!isShape || (dtype !== undefined && typeof dtype !== 'string')) throw unknown(path)
       return [name, { ...(shape ? { shape } : {}), ...(dtype ? { dtype } : {}) } as Expected]
