@@ -92,8 +92,10 @@ describe('the page', () => {
 /** Text of all elements that a selector names. */
 const textsOf = (page: Page, selector: string) => page.locator(selector).allTextContents()
 
-const attributesOf = (page: Page, selector: string, name: string): Promise<string[]> =>
-  page.locator(selector).evaluateAll(`(nodes) => nodes.map((node) => node.getAttribute('${name}'))`)
+const attributesOf = (page: Page, selector: string, name: string) =>
+  page.evaluate(
+    `[...document.querySelectorAll('${selector}')].map((node) => node.getAttribute('${name}'))`,
+  ) as Promise<string[]>
 
 const HEADS = ['Status', 'Model', 'Safety', 'Checksums', 'Size', 'Findings']
 
