@@ -5,21 +5,29 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { printable } from '../printable'
+import { diffCommand } from './diff'
 import { inspectCommand } from './inspect'
 import { Output } from './output'
 
-/** How the process ends when a command could not run; 1 is kept for commands that have findings. */
+/** How the process ends when a command has found something, and when it could not run. */
+const EXIT_FOUND = 1
 const EXIT_FAILED = 2
 
 const USAGE = `Usage: torchmap inspect [options] FILE
+       torchmap diff [options] FILE FILE
 
-Shows what is in a PyTorch checkpoint: its tensors, what they share, what cannot be read.
+inspect shows what is in a PyTorch checkpoint: its tensors, what they share, what cannot be read.
+diff compares two: exit code 0 where they are the same, 1 where they differ.
 
 Options:
-  --json         print one JSON document
-  --all          print every row, however long the table is
-  -h, --help     print this text
-  -v, --version  print the version
+  --json           print one JSON document
+  --all            print every row, however long the table is
+  -h, --help       print this text
+  -v, --version    print the version
+
+Options of diff:
+  --tensors        compare all tensors, not only the weights
+  --tolerance X    numbers that are no further apart are the same
 `
 
 class UsageError extends Error {}
@@ -44,12 +52,48 @@ async function run(args: readonly string[], output: Output): Promise<void> {
   const { values, positionals } = parse(args)
   if (values.help) return output.write(USAGE)
   if (values.version) return output.write(`${version()}\n`)
-  const [command, path, ...rest] = positionals
+  const [command, ...paths] = positionals
   if (command === undefined) throw new UsageError('no command is given')
-  if (command !== 'inspect') throw new UsageError(`'${command}' is no command`)
+  const run = COMMANDS.get(command)
+  if (run === undefined) throw new UsageError(`'${command}' is no command`)
+  await run(paths, values, output)
+}
+
+type Values = ReturnType<typeof parse>['values']
+
+/** What each command does with its arguments. */
+const COMMANDS = new Map([
+  ['inspect', runInspect],
+  ['diff', runDiff],
+])
+
+async function runInspect(paths: readonly string[], values: Values, output: Output) {
+  refuse('inspect', values, ['tensors', 'tolerance'])
+  const [path, ...rest] = paths
   if (path === undefined) throw new UsageError('inspect needs a file')
-  if (rest.length > 0) throw new UsageError(`inspect takes one file, not ${rest.length + 1}`)
+  if (rest.length > 0) throw new UsageError(`inspect takes one file, not ${paths.length}`)
   await inspectCommand(path, { json: values.json === true, all: values.all === true }, output)
+}
+
+async function runDiff(paths: readonly string[], values: Values, output: Output) {
+  const [a, b, ...rest] = paths
+  if (a === undefined || b === undefined) throw new UsageError('diff needs two files')
+  if (rest.length > 0) throw new UsageError(`diff takes two files, not ${paths.length}`)
+  const tolerance = Number(values.tolerance ?? 0)
+  if (!(tolerance >= 0) || values.tolerance === '') {
+    throw new UsageError(`--tolerance needs a number, not '${values.tolerance}'`)
+  }
+  const { json, all, tensors } = values
+  const options = { json: json === true, all: all === true, tensors: tensors === true, tolerance }
+  const isSame = await diffCommand(a, b, options, output)
+  // What could not be written is a failure, which has set it.
+  if (!isSame) process.exitCode ??= EXIT_FOUND
+}
+
+/** Refuses options of other commands. */
+function refuse(command: string, values: Values, names: readonly (keyof Values)[]): void {
+  const given = names.find((name) => values[name] !== undefined)
+  if (given !== undefined) throw new UsageError(`${command} has no option --${given}`)
 }
 
 function parse(args: readonly string[]) {
@@ -60,6 +104,8 @@ function parse(args: readonly string[]) {
       options: {
         json: { type: 'boolean' },
         all: { type: 'boolean' },
+        tensors: { type: 'boolean' },
+        tolerance: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
       },
