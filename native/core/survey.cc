@@ -22,14 +22,14 @@ uint64_t piece_of(const Elements& elements) { return kSurveyPiece / info(element
 uint64_t pieces_of(uint64_t count, uint64_t piece) { return (count + piece - 1) / piece; }
 
 Status check_unchanged(const Elements& elements) {
-  return elements.memory == nullptr ? elements.reader->check_unchanged() : Status();
+  return elements.reader ? elements.reader->check_unchanged() : Status();
 }
 
 // The bytes of `count` elements from the element `first` on.
 Result<const std::byte*> bytes_of(const Elements& elements, uint64_t first, uint64_t count,
                                   ReadBuffer& buffer) {
   const uint64_t itemsize = info(elements.dtype).bytes;
-  if (elements.memory != nullptr) return elements.memory + first * itemsize;
+  if (!elements.reader) return elements.memory + first * itemsize;
   const std::span<std::byte> target(buffer.data(), static_cast<size_t>(count * itemsize));
   TRY(elements.reader->read(elements.offset + first * itemsize, target));
   return static_cast<const std::byte*>(buffer.data());

@@ -16,9 +16,9 @@ namespace torchmap {
 struct Elements {
   DType dtype = DType::kUInt8;  // such that has_statistics()
   uint64_t count = 0;
-  const std::byte* memory = nullptr;  // the first one; else:
   std::shared_ptr<Source> reader;     // Source::reader() of the file
   uint64_t offset = 0;                // bytes from its start to the first one
+  const std::byte* memory = nullptr;  // without a reader: the first one
 };
 
 struct SurveyOptions {

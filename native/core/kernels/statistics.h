@@ -11,7 +11,8 @@
 
 namespace torchmap {
 
-// Sums lose nothing of what lies within 53 bits of their largest part (Neumaier, 1974).
+// A sum with twice the digits of a double (Neumaier 1974, "Rundungsfehleranalyse einiger Verfahren
+// zur Summation endlicher Summen").
 struct ExactSum {
   double sum = 0, rest = 0;
 
