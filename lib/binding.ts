@@ -158,6 +158,34 @@ export interface Verified {
   rows: Float64Array
 }
 
+/** Row-major elements in host order; `dtype`: a real one. */
+export interface NativeElements {
+  /** The file they lie in, which is read by position, or the memory. */
+  from: Handle | ArrayBuffer | Uint8Array
+  /** Of a file. */
+  storage?: number
+  /** Bytes from the start of the storage or the memory to the first one. */
+  start: number
+  dtype: number
+}
+
+export interface NativeSurvey {
+  /** Columns of {@link StatisticsColumn}. */
+  row: Float64Array
+  /** Elements in each of the steps that were asked for; empty where none is finite. */
+  histogram: Float64Array
+}
+
+export interface NativeDifference {
+  /** Elements that are further apart than the tolerance. */
+  differing: number
+  /** Of these, such that one of the two is infinite or NaN. */
+  notFinite: number
+  /** The largest |a - b| of finite ones, and the largest such divided by the larger of both. */
+  absolute: number
+  relative: number
+}
+
 export interface Binding {
   /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
   openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
@@ -375,6 +403,31 @@ export interface Binding {
     zeroPoints: Float64Array,
     target: ArrayBuffer,
   ): void
+
+  // Elements that are looked at once. With `control`, as in {@link Binding.verify}, on another
+  // thread: a handle may be closed meanwhile, but nothing may take away memory.
+  /** Statistics, and a histogram of so many equal steps; 0 for none. */
+  survey(elements: NativeElements, count: number, bins: number): Outcome<NativeSurvey>
+  survey(
+    elements: NativeElements,
+    count: number,
+    bins: number,
+    control: BigUint64Array,
+  ): Promise<Outcome<NativeSurvey>>
+  /** How far the elements of two tensors are apart. */
+  compare(
+    a: NativeElements,
+    b: NativeElements,
+    count: number,
+    tolerance: number,
+  ): Outcome<NativeDifference>
+  compare(
+    a: NativeElements,
+    b: NativeElements,
+    count: number,
+    tolerance: number,
+    control: BigUint64Array,
+  ): Promise<Outcome<NativeDifference>>
 
   // Weights computed from other ones. Sources are dense typed arrays; `dtype` is that of all of them
   // and of the target: float16, bfloat16, float32 or float64.

@@ -116,6 +116,14 @@ class MadeStorages implements Storages {
     return false
   }
 
+  /** The tensor that the elements of a storage are all of, where there is one. */
+  wholeOf(index: number): Tensor | undefined {
+    this.#session.checkOpen()
+    if (!this.isPlain(index)) return
+    this.#recipes[index]!.check?.()
+    return this.#whole(index)
+  }
+
   forget(index: number): void {
     if (this.#spans.get(index)?.zeroCopy === false) this.#spans.delete(index)
   }

@@ -118,6 +118,17 @@ export const LoadColumn = {
   count: 6,
 } as const
 
+/** Columns of what {@link Binding.survey} says: of finite elements, then numbers of elements. */
+export const StatisticsColumn = {
+  min: 0,
+  max: 1,
+  mean: 2,
+  nan: 3,
+  infinite: 4,
+  zero: 5,
+  finite: 6,
+} as const
+
 /** Columns of what {@link Binding.storageExtents} says of a storage. */
 export const ExtentColumn = {
   /** Bytes from the start of the file to its bytes, or to the header in front of them; or -1. */

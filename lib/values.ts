@@ -64,7 +64,7 @@ export function heldBytes({ catalog }: Session, row: number): number {
 }
 
 /** Whether the elements lie row-major in the storage, with the values they stand for. */
-function isDirect(session: Session, row: number): boolean {
+export function isDirect(session: Session, row: number): boolean {
   const flags = session.catalog.flags(row)
   return (
     (flags & TensorFlag.contiguous) !== 0 &&
@@ -73,7 +73,7 @@ function isDirect(session: Session, row: number): boolean {
 }
 
 /** Bytes from the start of the storage to the first element. */
-function firstByte(session: Session, row: number, name: string): number {
+export function firstByte(session: Session, row: number, name: string): number {
   const bits = session.catalog.offset(row) * session.catalog.dtype(row).bits
   if (bits % 8 === 0) return bits / 8
   const message = `tensor '${name}' begins in the middle of a byte`
@@ -172,7 +172,7 @@ function gather(session: Session, row: number, name: string): ArrayBuffer {
 }
 
 /** A buffer as the addon can look into it: shared memory only through a view. */
-function memory(buffer: ArrayBufferLike): ArrayBuffer | Uint8Array {
+export function memory(buffer: ArrayBufferLike): ArrayBuffer | Uint8Array {
   return types.isSharedArrayBuffer(buffer) ? new Uint8Array(buffer) : (buffer as ArrayBuffer)
 }
 

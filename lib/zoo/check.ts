@@ -6,7 +6,7 @@ import type { Limits } from '../limits'
 import { open } from '../open'
 import { rowOf } from '../tensor'
 import { compareExpected, type Expected, gapsOf } from './complete'
-import { digestOf, fileDigest } from './digest'
+import { digestOf, digestOfFile } from './digest'
 import { finding } from './finding'
 import { portabilityOf } from './portable'
 import type {
@@ -136,7 +136,7 @@ async function readWhole(draft: Draft, model: Model, options: CheckOptions): Pro
     if (options.deep || options.digests) await values(draft, checkpoint, options)
     if (options.digests) {
       const files: Record<string, string> = {}
-      for (const path of model.files) files[path] = await fileDigest(path, signal)
+      for (const path of model.files) files[path] = await digestOfFile(path, { signal })
       draft.about = { ...draft.about, files }
     }
   } finally {
@@ -158,16 +158,20 @@ async function completeness(
 async function values(draft: Draft, checkpoint: Checkpoint, options: CheckOptions): Promise<void> {
   const { deep = false, digests = false, bins = 0, signal } = options
   const details: TensorDetail[] = []
+  const parts = checkpoint.training.map(({ path }) => path)
+  const isTraining = (name: string) => {
+    return parts.some((part) => part === '' || name === part || name.startsWith(`${part}.`))
+  }
   for await (const tensor of checkpoint.stream({ signal })) {
     const { name, dtype, shape, byteLength } = tensor
     let detail: TensorDetail = { name, dtype, shape, bytes: byteLength }
     await look(draft, async () => {
       if (deep && !rowOf(tensor).session.isRemote) {
         const found = await statisticsOf(tensor, { bins, signal })
-        draft.findings.push(...valueFindings(name, found))
+        draft.findings.push(...valueFindings(name, tensor, found, isTraining(name)))
         detail = { ...detail, values: found }
       }
-      if (digests) detail = { ...detail, digest: await digestOf(tensor, signal) }
+      if (digests) detail = { ...detail, digest: await digestOf(tensor, { signal }) }
     })
     details.push(detail)
   }

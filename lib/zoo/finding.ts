@@ -9,5 +9,11 @@ export function finding(
   place: Pick<Finding, 'path' | 'record' | 'tensor' | 'offset'> = {},
 ): Finding {
   const { severity, remedy } = RULES[rule]
-  return { rule, severity, message, ...place, remedy }
+  return { rule, severity, message: sentence(message), ...place, remedy }
+}
+
+/** With a capital where it begins with a word, and a full stop. */
+function sentence(text: string): string {
+  const begun = /^[a-z]+[ ,']/.test(text) ? `${text[0]!.toUpperCase()}${text.slice(1)}` : text
+  return begun.endsWith('.') ? begun : `${begun}.`
 }

@@ -45,6 +45,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["swap"] = Napi::Function::New(env, guarded<swap_units>, "swap");
   exports["toFloat32"] = Napi::Function::New(env, guarded<to_float32>, "toFloat32");
   exports["dequantize"] = Napi::Function::New(env, guarded<dequantize>, "dequantize");
+  exports["survey"] = Napi::Function::New(env, guarded<survey_elements>, "survey");
+  exports["compare"] = Napi::Function::New(env, guarded<compare_elements>, "compare");
   exports["weightNorm"] = Napi::Function::New(env, guarded<weight_norm>, "weightNorm");
   exports["spectralNorm"] = Napi::Function::New(env, guarded<spectral_norm>, "spectralNorm");
   exports["unitNorm"] = Napi::Function::New(env, guarded<unit_norm>, "unitNorm");

@@ -51,6 +51,9 @@ Napi::Value place(const Napi::CallbackInfo& info);
 Napi::Value swap_units(const Napi::CallbackInfo& info);
 Napi::Value to_float32(const Napi::CallbackInfo& info);
 Napi::Value dequantize(const Napi::CallbackInfo& info);
+// survey.cc
+Napi::Value survey_elements(const Napi::CallbackInfo& info);
+Napi::Value compare_elements(const Napi::CallbackInfo& info);
 // reparametrize.cc
 Napi::Value weight_norm(const Napi::CallbackInfo& info);
 Napi::Value spectral_norm(const Napi::CallbackInfo& info);

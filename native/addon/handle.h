@@ -34,6 +34,9 @@ Session& unwrap(const Napi::Value& value);
 // storage is said to have.
 Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end);
 
+// Where bytes [start, end) of a storage lie in the file; kBadTensor for one that lies elsewhere.
+Result<uint64_t> file_place(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end);
+
 // A file that several checkpoints lie in; empty once closed.
 using SharedFile = std::shared_ptr<Source>;
 Napi::Object wrap_file(Napi::Env env, SharedFile file);

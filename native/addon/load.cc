@@ -49,18 +49,6 @@ struct AheadWork {
   static Napi::Object settle(Napi::Env env, bool) { return Napi::Object::New(env); }
 };
 
-// Where bytes [start, end) of a storage lie in the file.
-Result<uint64_t> place_of(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end) {
-  const std::vector<Storage>& storages = checkpoint.catalog().storages;
-  const bool lies =
-      storage < storages.size() && (storages[storage].place == StoragePlace::kRecord ||
-                                    storages[storage].place == StoragePlace::kFile);
-  if (!lies) return Status(Code::kBadTensor, "the storage does not lie in the file");
-  TRY(check_range(checkpoint, storage, start, end));
-  TRY_ASSIGN(const uint64_t offset, checkpoint.storage_offset(storage));
-  return offset + start;
-}
-
 // Rows of LoadColumn in lib/tables.ts, each with a target.
 Result<LoadWork> read_loads(const Napi::CallbackInfo& info) {
   constexpr size_t kColumns = 6;
@@ -87,7 +75,7 @@ Result<LoadWork> read_loads(const Napi::CallbackInfo& info) {
     const uint64_t start = at(1), end = at(2), from = at(5),
                    itemsize = torchmap::info(load.dtype).bytes;
     TRY_ASSIGN(load.offset,
-               place_of(*session.checkpoint, static_cast<uint32_t>(at(0)), start, end));
+               file_place(*session.checkpoint, static_cast<uint32_t>(at(0)), start, end));
     load.bytes = end - start;
     const std::span<std::byte> target = bytes_of(targets.Get(i));
     const uint64_t written =
@@ -105,6 +93,18 @@ Result<LoadWork> read_loads(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Result<uint64_t> file_place(Checkpoint& checkpoint, uint32_t storage, uint64_t start,
+                            uint64_t end) {
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
+  const bool lies =
+      storage < storages.size() && (storages[storage].place == StoragePlace::kRecord ||
+                                    storages[storage].place == StoragePlace::kFile);
+  if (!lies) return Status(Code::kBadTensor, "the storage does not lie in the file");
+  TRY(check_range(checkpoint, storage, start, end));
+  TRY_ASSIGN(const uint64_t offset, checkpoint.storage_offset(storage));
+  return offset + start;
+}
 
 Napi::Value load_sync(const Napi::CallbackInfo& info) {
   auto work = read_loads(info);

@@ -85,6 +85,11 @@ export class Report {
     await this.#writeAll(this.#writer.result(result))
   }
 
+  /** Counts a result that is written already. */
+  count(result: Result): void {
+    this.#tally.add(result)
+  }
+
   /** `ms` is how long the run took; by default as long as since {@link ReportOptions.began}. */
   async end(ms = Math.max(Date.now() - this.#began.getTime(), 0)): Promise<Summary> {
     const summary = this.#tally.summary(ms)
