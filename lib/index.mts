@@ -5,6 +5,7 @@ export type * from './index.js'
 export {
   Checkpoint,
   CheckpointError,
+  diffCheckpoints,
   FormatError,
   isCheckpointError,
   LIMITS,
@@ -16,9 +17,12 @@ export {
   PyGlobal,
   PyObject,
   RemoteError,
+  RULES,
+  readExpected,
   StateError,
   Storage,
   Tensor,
   UnsafeError,
   UnsupportedError,
+  verifyZoo,
 } from './index.js'

@@ -38,6 +38,8 @@ export interface CheckOptions {
 
 /** What is found out on the way. */
 class Draft {
+  constructor(readonly path: string) {}
+
   readonly findings: Finding[] = []
   readonly globals: NamedGlobal[] = []
   integrity: Integrity = 'unreadable'
@@ -52,7 +54,7 @@ const SAFETIES: readonly Safety[] = ['safe', 'needs-review', 'incomplete', 'dang
 /** @throws only what is about this process: the signal's reason, too many open files */
 export async function checkModel(model: Model, options: CheckOptions = {}): Promise<Result> {
   const start = performance.now()
-  const draft = new Draft()
+  const draft = new Draft(model.path)
   const before = statesOf(model)
   if (model.error === undefined) {
     await look(draft, () => scan(draft, model, options))
@@ -64,7 +66,9 @@ export async function checkModel(model: Model, options: CheckOptions = {}): Prom
   options.signal?.throwIfAborted()
   const changed = changes(before, statesOf(model))
   for (const path of changed)
-    draft.findings.push(finding('whole/changed', `'${path}' changed meanwhile`, { path }))
+    draft.findings.push(
+      finding('whole/changed', `'${path}' changed meanwhile`, path === model.path ? {} : { path }),
+    )
   const { findings, globals, integrity, safety, about, tensors } = draft
   return {
     path: model.path,
@@ -85,7 +89,7 @@ async function look(draft: Draft, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    const found = findingOf(error)
+    const found = findingOf(error, draft.path)
     if (found === undefined) throw error
     const isKnown = draft.findings.some(({ rule, message }) => {
       return rule === found.rule && message === found.message
@@ -95,12 +99,12 @@ async function look(draft: Draft, work: () => Promise<void>): Promise<void> {
 }
 
 /** Nothing for an error that is not about the model. */
-function findingOf(error: unknown): Finding | undefined {
+function findingOf(error: unknown, model: string): Finding | undefined {
   if (isFileError(error)) return finding('whole/system', error.message)
   if (!isCheckpointError(error)) return undefined
   const { message, path, record, offset } = error
   const place = {
-    ...(path === undefined ? {} : { path }),
+    ...(path === undefined || path === model ? {} : { path }),
     ...(record === undefined ? {} : { record }),
     ...(offset === undefined ? {} : { offset }),
   }
@@ -128,9 +132,13 @@ async function readWhole(draft: Draft, model: Model, options: CheckOptions): Pro
     draft.about = { format, flavor, producer: words.filter(Boolean).join(', ') }
     draft.tensors = tensors.size
     const verdicts = await checkpoint.verify({ signal })
-    const { integrity, findings } = integrityOf(verdicts)
+    const { integrity, findings } = integrityOf(verdicts, model.path)
     draft.integrity = integrity
-    draft.findings.push(...findings, ...unusedRecords(verdicts), ...skippedOf(checkpoint))
+    draft.findings.push(
+      ...findings,
+      ...unusedRecords(verdicts, model.path),
+      ...skippedOf(checkpoint),
+    )
     draft.findings.push(...sharingOf(tensors), ...portabilityOf(checkpoint, draft.globals))
     await look(draft, async () => completeness(draft, checkpoint, options))
     if (options.deep || options.digests) await values(draft, checkpoint, options)

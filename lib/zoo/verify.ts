@@ -69,7 +69,10 @@ export async function* verifyZoo(
       if (typeof path !== 'string') throw wrongType('paths', 'a path or an array of them', paths)
       for (const model of modelsOf(path, { ignore })) {
         const result = known.get(model.path)
-        running.push(result === undefined ? checkModel(model, check) : Promise.resolve(result))
+        const work = result === undefined ? checkModel(model, check) : Promise.resolve(result)
+        // It is heard of when its turn comes.
+        work.catch(() => {})
+        running.push(work)
         if (running.length >= jobs) yield await next()
       }
     }

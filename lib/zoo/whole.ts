@@ -17,7 +17,10 @@ const LEAST_USED = 0.5
 const MOST_NAMES = 5
 
 /** What the checksums say of the whole, and of each record that is not as it was. */
-export function integrityOf(verdicts: readonly RecordVerdict[]): {
+export function integrityOf(
+  verdicts: readonly RecordVerdict[],
+  model: string,
+): {
   integrity: Integrity
   findings: Finding[]
 } {
@@ -31,7 +34,7 @@ export function integrityOf(verdicts: readonly RecordVerdict[]): {
     const text =
       record === '' ? why : `${what} ${message === undefined ? why : `is damaged: ${why}`}`
     const place = {
-      ...(path === undefined ? {} : { path }),
+      ...(path === undefined || path === model ? {} : { path }),
       ...(record === '' ? {} : { record: item === undefined ? record : `${item}/${record}` }),
       ...(tensors[0] === undefined ? {} : { tensor: tensors[0] }),
     }
@@ -53,7 +56,7 @@ export function integrityOf(verdicts: readonly RecordVerdict[]): {
 }
 
 /** Records of an archive with elements that no tensor has. */
-export function unusedRecords(verdicts: readonly RecordVerdict[]): Finding[] {
+export function unusedRecords(verdicts: readonly RecordVerdict[], model: string): Finding[] {
   return verdicts
     .filter(({ record, tensors, bytes }) => {
       return tensors.length === 0 && bytes > 0 && /(^|\/)data\/[^/.]+$/.test(record)
@@ -62,7 +65,7 @@ export function unusedRecords(verdicts: readonly RecordVerdict[]): Finding[] {
       const message = `no tensor uses record '${record}' of ${bytes} bytes`
       return finding('whole/unused-record', message, {
         record,
-        ...(path === undefined ? {} : { path }),
+        ...(path === undefined || path === model ? {} : { path }),
       })
     })
 }
