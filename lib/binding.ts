@@ -186,6 +186,19 @@ export interface NativeDifference {
   relative: number
 }
 
+export interface ScanNativeOptions {
+  /** Caps by the names of limits.def. */
+  limits: Record<string, number>
+  /** The file is a series of archives. */
+  series: boolean
+}
+
+/** What native/addon/scan.cc packs: strings and numbers in the order it says. */
+export interface Scanned {
+  strings: PackedStrings
+  numbers: Float64Array
+}
+
 export interface Binding {
   /** Opens a path (UTF-8) or bytes; the bytes are not used after the call. */
   openSync(source: string | Uint8Array, options: NativeOptions): Outcome<Opened>
@@ -350,6 +363,22 @@ export interface Binding {
     limits: Record<string, number>,
     control: BigUint64Array,
   ): Promise<Outcome<Verified>>
+  /**
+   * Looks at every pickle of a file, or of bytes, which are not used after the call. `inflated`:
+   * records that an earlier answer listed as deflated.
+   */
+  scanSync(
+    source: string | Uint8Array,
+    options: ScanNativeOptions,
+    inflated: { name: string; bytes: Uint8Array }[],
+  ): Outcome<Scanned>
+  /** The same for a file, off the main thread. `control` as in {@link Binding.verify}. */
+  scan(
+    path: string,
+    options: ScanNativeOptions,
+    inflated: { name: string; bytes: Uint8Array }[],
+    control: BigUint64Array,
+  ): Promise<Outcome<Scanned>>
   /** For each storage the record its bytes lie in; 2^32-1 for none. */
   storageRecords(handle: Handle): Outcome<{ records: Uint32Array }>
   /** Bytes of the file, which must not have changed since it was opened. */

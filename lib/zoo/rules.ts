@@ -123,6 +123,21 @@ export const RULES = {
     'Another pickle follows the one that is loaded.',
     'Find out what would load it.',
   ),
+  'safe/unread': rule(
+    'warning',
+    'Something in the file could not be looked into.',
+    'Unpack it or fetch it again, and verify what comes out.',
+  ),
+  'safe/persistent-id': rule(
+    'info',
+    'A pickle refers to something that is not in the file, by an id.',
+    'See how the program that loads it resolves the id.',
+  ),
+  'safe/link': rule(
+    'error',
+    'A member of the archive is a link or a device.',
+    'Do not unpack the file: no writer of checkpoints makes such ones.',
+  ),
   'safe/code': rule(
     'info',
     'The checkpoint has code, of TorchScript or torch.package, that runs when it is loaded.',

@@ -133,7 +133,8 @@ std::string member_name(Block block, const Overrides& next) {
 // Walks the blocks of one archive.
 class Reader {
  public:
-  Reader(Source& source, const Limits& limits) : source_(source), limits_(limits) {}
+  Reader(Source& source, const Limits& limits, std::vector<std::string>* links)
+      : source_(source), limits_(limits), links_(links) {}
 
   Result<std::vector<TarMember>> read() {
     // Other than in a zip, nothing counts the members: the end is a block of zeros or the file's.
@@ -179,7 +180,11 @@ class Reader {
           .in(name);
     }
     // Links, devices, directories and FIFOs have no payload, whatever their size says.
-    if (type >= '1' && type <= '6') return skip(0, name);
+    if (type >= '1' && type <= '6') {
+      if (type != '5' && links_ != nullptr && links_->size() < limits_.records)
+        links_->push_back(name);
+      return skip(0, name);
+    }
 
     const uint64_t payload = offset_ + kBlock;
     TRY(skip(size, name));
@@ -230,6 +235,7 @@ class Reader {
 
   Source& source_;
   const Limits& limits_;
+  std::vector<std::string>* links_;
   uint64_t offset_ = 0;  // bytes: the next header
   std::array<std::byte, kBlock> block_;
   Overrides next_;
@@ -243,8 +249,9 @@ bool looks_like_tar(ByteSpan head) {
          checksum_is_right(head.first<kBlock>());
 }
 
-Result<std::vector<TarMember>> read_tar(Source& source, const Limits& limits) {
-  return Reader(source, limits).read();
+Result<std::vector<TarMember>> read_tar(Source& source, const Limits& limits,
+                                        std::vector<std::string>* links) {
+  return Reader(source, limits, links).read();
 }
 
 const TarMember* find_member(const std::vector<TarMember>& members, std::string_view name) {

@@ -23,9 +23,11 @@ struct TarMember {
 // Whether the first 512 bytes are a tar header: its checksum is right.
 bool looks_like_tar(ByteSpan head);
 
-// Regular members in file order; links, devices and directories are left out.
-// kTruncated, kBadArchive or kLimitRecords, with the member's name and offset where known.
-Result<std::vector<TarMember>> read_tar(Source& source, const Limits& limits);
+// Regular members in file order; links, devices and directories are left out. `links` is given the
+// names of links and devices. kTruncated, kBadArchive or kLimitRecords, with the member's name and
+// offset where known.
+Result<std::vector<TarMember>> read_tar(Source& source, const Limits& limits,
+                                        std::vector<std::string>* links = nullptr);
 
 // The member of that name, or null. Of several the last, which is what extracting would leave.
 const TarMember* find_member(const std::vector<TarMember>& members, std::string_view name);

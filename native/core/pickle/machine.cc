@@ -46,7 +46,7 @@ Result<Decoded> Machine::run() {
       stack_.make_room(1);
     }
     if (frame_end_ != nullptr && at_ >= frame_end_) {
-      if (at_ > frame_end_) return bad("begins behind the end of its frame");
+      if (at_ > frame_end_) TRY(odd("begins behind the end of its frame"));
       frame_end_ = nullptr;
     }
     ++at_;
@@ -238,7 +238,7 @@ Status Machine::unicode(uint64_t length) {
 Status Machine::call(CallKind kind, NodeId callable, NodeId arguments) {
   if (pool_[callable].tag < Tag::kGlobal) return bad("calls a value that is no global");
   const Tag tag = pool_[arguments].tag;
-  if (tag != Tag::kTuple && tag < Tag::kGlobal) return bad("has arguments that are no tuple");
+  if (tag != Tag::kTuple && tag < Tag::kGlobal) TRY(odd("has arguments that are no tuple"));
   push_new(Node::words(Tag::kCall, callable, arguments, 0, static_cast<uint8_t>(kind)));
   return {};
 }
@@ -268,8 +268,13 @@ Status Machine::control(Opcode op) {
     case Opcode::kFRAME: {
       uint64_t length = 0;
       TRY(read(length));
-      if (frame_end_ != nullptr && at_ < frame_end_) return bad("opens a frame inside a frame");
-      if (length > left()) return truncated(length);
+      if (frame_end_ != nullptr && at_ < frame_end_) TRY(odd("opens a frame inside a frame"));
+      if (length > left()) {
+        if (options_.oddities == nullptr) return truncated(length);
+        TRY(odd("opens a frame that the pickle ends inside"));
+        frame_end_ = nullptr;
+        return {};
+      }
       frame_end_ = at_ + length;
       return {};
     }

@@ -109,6 +109,8 @@ class Machine {
   Status add_to_dict(NodeId target, const NodeId* values, size_t count);
   Status call(CallKind kind, NodeId callable, NodeId arguments);
   Status global(std::string_view module, std::string_view name);
+  // Only where the caller wants to see how it goes on.
+  Status computed_global(NodeId module, NodeId name);
   Status words_room(size_t count) {
     return count > UINT32_MAX - 16 - pool_.words.size() ? too_many_words(count) : Status();
   }
@@ -129,6 +131,8 @@ class Machine {
     return std::string(opcode_name(std::to_integer<uint8_t>(*opcode_at_)));
   }
   Status bad(const std::string& what) const;
+  // The same, unless the caller wants to see how it goes on.
+  Status odd(const std::string& what) const;
   Status truncated(uint64_t count) const;
   Status too_few(size_t needed) const;
   Status too_many_words(size_t count) const;

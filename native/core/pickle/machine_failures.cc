@@ -9,11 +9,23 @@ Status Machine::bad(const std::string& what) const {
   return Status(Code::kBadPickle, "pickle opcode " + op_name() + " " + what).at(offset());
 }
 
+Status Machine::odd(const std::string& what) const {
+  if (options_.oddities == nullptr) return bad(what);
+  if (options_.oddities->count++ == 0) {
+    options_.oddities->first = "pickle opcode " + op_name() + " " + what;
+    options_.oddities->offset = offset();
+  }
+  return {};
+}
+
 Status Machine::truncated(uint64_t count) const {
-  return Status(Code::kTruncated, "the pickle ends inside opcode " + op_name() + ", which needs " +
-                                      std::to_string(count) + " more bytes where " +
-                                      std::to_string(left()) + " are left")
-      .at(offset());
+  Status status =
+      Status(Code::kTruncated, "the pickle ends inside opcode " + op_name() + ", which needs " +
+                                   std::to_string(count) + " more bytes where " +
+                                   std::to_string(left()) + " are left")
+          .at(offset());
+  status.failure().limit = count;
+  return status;
 }
 
 Status Machine::too_few(size_t needed) const {

@@ -23,6 +23,14 @@ Status Machine::global(std::string_view module, std::string_view name) {
   return {};
 }
 
+Status Machine::computed_global(NodeId module, NodeId name) {
+  TRY(words_room(2));
+  const NodeId names[] = {module, name};
+  const NodeId arguments = pool_.add_tuple(names, 2);
+  TRY(global(kComputedModule, kComputedName));
+  return call(CallKind::kReduce, pop(), arguments);
+}
+
 // Takes the call that begins at this opcode, of the function on top of the stack, in one step where
 // it can be kept as its bytes. Nothing has happened when the answer is no.
 bool Machine::tensor_call() {
@@ -108,10 +116,12 @@ Status Machine::object(Opcode op) {
     }
     case Opcode::kSTACK_GLOBAL: {
       TRY(need(2));
-      const Node name = pool_[pop()], module = pool_[pop()];
-      if (name.tag != Tag::kStr || module.tag != Tag::kStr)
-        return bad("has a name that is no string");
-      return global(module.text(), name.text());
+      const NodeId name = pop(), module = pop();
+      if (pool_[name].tag != Tag::kStr || pool_[module].tag != Tag::kStr) {
+        TRY(odd("has a name that is no string"));
+        return computed_global(module, name);
+      }
+      return global(pool_[module].text(), pool_[name].text());
     }
     case Opcode::kINST:
     case Opcode::kOBJ: {
@@ -157,7 +167,7 @@ Status Machine::object(Opcode op) {
       TRY(need(2));
       const NodeId state = pop();
       if (pool_[stack_.back()].tag < Tag::kGlobal)
-        return bad("gives state to a value that is no object");
+        return odd("gives state to a value that is no object");
       TRY(words_room(3));
       pool_.append(pool_.make_extra(stack_.back()).states, &state, 1);
       return {};

@@ -151,7 +151,7 @@ Status Machine::add_items(NodeId target, Tag wanted, const NodeId* values, size_
     return {};
   }
   if (node.tag < Tag::kGlobal)
-    return bad(wanted == Tag::kList ? "appends to a value that is no list"
+    return odd(wanted == Tag::kList ? "appends to a value that is no list"
                                     : "adds to a value that is no set");
   pool_.append(pool_.make_extra(target).items, values, static_cast<uint32_t>(count));
   return {};
@@ -175,7 +175,7 @@ Status Machine::add_to_dict(NodeId target, const NodeId* values, size_t count) {
     node.c = items.last;
     return {};
   }
-  if (node.tag < Tag::kGlobal) return bad("sets items of a value that is no dict");
+  if (node.tag < Tag::kGlobal) return odd("sets items of a value that is no dict");
   pool_.append(pool_.make_extra(target).entries, values, static_cast<uint32_t>(count));
   return {};
 }

@@ -1,0 +1,54 @@
+// Looks at what one pickle decoded to: names, calls, state, and the bytes it carries.
+#pragma once
+
+#include <set>
+#include <unordered_map>
+
+#include "core/hash.h"
+#include "core/pickle/decoder.h"
+#include "core/scan/report.h"
+
+namespace torchmap {
+
+// Where a pickle is.
+struct PicklePlace {
+  std::string record;   // or empty
+  uint64_t offset = 0;  // bytes from the start of the record or file
+  uint64_t base = 0;    // bytes from the start of the file to that of the record, for findings
+  bool in_file = true;  // whether that is known: not of what was inflated or spelled otherwise
+  unsigned depth = 0;   // how many things it is inside of
+};
+
+// Bytes of a storage by its key, as the largest tensor needs them.
+using StorageUses = std::unordered_map<std::string, uint64_t, SeededHash>;
+
+// Bytes that a pickle carries.
+struct CarriedBytes {
+  NodeId node = 0;
+  std::string bytes;
+  uint64_t offset = 0;  // bytes from the start of the record or file, of the global that loads it
+  bool is_loaded = false;  // torch.storage._load_from_bytes reads it as a file
+};
+
+struct Examined {
+  StorageUses storages;
+  std::vector<CarriedBytes> carried;  // that could be pickles or archives
+};
+
+// Adds to the report. With `garbled` the pickle was not read to its end: names that are none of
+// Python's are left out, since bytes of something else can look like opcodes.
+Examined examine_pickle(const Pool& pool, ByteSpan pickle, const PicklePlace& place, bool garbled,
+                        ScanReport& report);
+
+// Whether a global could be one: identifiers between dots.
+bool is_plausible(const GlobalName& global);
+bool names_something(const Pool& pool);
+
+// Adds a finding, as long as there is room.
+void add_finding(ScanReport& report, std::string_view rule, std::string message,
+                 const PicklePlace& place, uint64_t offset);
+
+// Whether bytes begin like a pickle or an archive.
+bool may_be_loaded(std::string_view bytes);
+
+}  // namespace torchmap

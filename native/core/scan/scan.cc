@@ -1,0 +1,25 @@
+#include "core/scan/scan.h"
+
+namespace torchmap {
+namespace {
+
+// Up to here one read of the whole costs less than several of its parts.
+constexpr uint64_t kSmall = uint64_t{1} << 20;
+
+}  // namespace
+
+Result<ScanReport> scan_source(Source& source, const ScanOptions& options) {
+  ScanReport report;
+  Scanner scanner(options, report);
+  if (source.size() > kSmall) {
+    TRY(scanner.scan(source, {}));
+  } else {
+    std::vector<std::byte> bytes(static_cast<size_t>(source.size()));
+    TRY(source.read(0, bytes));
+    SpanSource small(bytes);
+    TRY(scanner.scan(small, {}));
+  }
+  return report;
+}
+
+}  // namespace torchmap

@@ -1,0 +1,117 @@
+// Goes through a file, and through what is inside of what is in it, and examines every pickle.
+// Each ring of it is bounded: things are in each other kDeepest deep at most, and pickles that are
+// looked for rather than expected cost no more than a multiple of the bytes they are looked for in.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <span>
+
+#include "core/archive/zip.h"
+#include "core/scan/examine.h"
+
+namespace torchmap {
+
+struct ScanOptions {
+  Limits limits;
+  const std::atomic<bool>* cancelled = nullptr;
+  std::span<const InflatedRecord> inflated;  // records of the outermost archive
+  // The file is a series of archives, as those of a distributed checkpoint are.
+  bool series = false;
+};
+
+class Scanner {
+ public:
+  Scanner(const ScanOptions& options, ScanReport& report) : options_(options), report_(report) {}
+
+  // Looks at what the bytes are, and into them. kIo, kFileChanged, kCancelled; all else is in the
+  // report.
+  Status scan(Source& source, const PicklePlace& place);
+
+ private:
+  friend class ZipScan;
+
+  static constexpr unsigned kDeepest = 4;
+
+  // How sure it is that there is a pickle.
+  enum class Sure : uint8_t {
+    kExpected,  // what cannot be read is a broken one
+    kPossible,  // it counts where it names something or has a reason to be one
+  };
+  struct Attempt {
+    bool ok = false;       // read to its end
+    bool counted = false;  // a pickle, though a broken one
+    uint64_t next = 0;     // bytes: behind it, or where it breaks
+    Decoded decoded;
+    std::vector<std::byte> bytes;  // what the pool points into
+    std::unique_ptr<Pool> pool;
+  };
+
+  Status stream(Source& source, const PicklePlace& place, Sure sure);
+  // Sets `whole` where all of it was read.
+  Status legacy(Source& source, const PicklePlace& place, uint64_t& at, bool& whole);
+  Status legacy_storages(Source& source, const PicklePlace& place, uint64_t& at,
+                         const Attempt& keys, bool& whole);
+  Status series(Source& source, const PicklePlace& place);
+  // `whole`: the pickle before it was, so that bytes behind it are hidden rather than lost.
+  Status behind(Source& source, const PicklePlace& place, uint64_t at, bool whole = true);
+  Status search(Source& source, const PicklePlace& place, uint64_t at, uint64_t end,
+                uint64_t& found_end);
+  Status tar(Source& source, const PicklePlace& place);
+  Status tar_numbers(Source& source, const PicklePlace& place, bool has_elements);
+  Status npy(Source& source, const PicklePlace& place);
+  Result<Attempt> attempt(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
+  Status carried(const Examined& examined, const PicklePlace& place);
+  bool too_deep(const PicklePlace& place);
+  void unread(std::string message, const PicklePlace& place, uint64_t offset);
+  void broken(std::string message, const PicklePlace& place, uint64_t offset);
+  Status stopped() const;
+
+  const ScanOptions& options_;
+  ScanReport& report_;
+  StorageUses storages_;      // of all pickles so far
+  uint64_t pickles_ = 0;      // that were examined
+  uint64_t searched_ = 0;     // bytes that were decoded while pickles were looked for
+  uint64_t search_room_ = 0;  // bytes that may be
+};
+
+// A part of a source, from its own byte 0; the source outlives it.
+class SourcePart final : public Source {
+ public:
+  SourcePart(Source& of, uint64_t offset, uint64_t size) : of_(of), offset_(offset) {
+    identity_.size = size;
+  }
+  Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
+    TRY(check_range(offset, length));
+    return of_.view(offset_ + offset, length);
+  }
+  Status read(uint64_t offset, std::span<std::byte> target) override {
+    TRY(check_range(offset, target.size()));
+    return of_.read(offset_ + offset, target);
+  }
+
+ private:
+  Source& of_;
+  uint64_t offset_;
+};
+
+// Bytes that stay where they are as long as it lives.
+class SpanSource final : public Source {
+ public:
+  explicit SpanSource(ByteSpan bytes) : bytes_(bytes) { identity_.size = bytes.size(); }
+  Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
+    TRY(check_range(offset, length));
+    return bytes_.subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
+  }
+  Status read(uint64_t offset, std::span<std::byte> target) override {
+    TRY(check_range(offset, target.size()));
+    if (!target.empty()) std::memcpy(target.data(), bytes_.data() + offset, target.size());
+    return {};
+  }
+
+ private:
+  ByteSpan bytes_;
+};
+
+}  // namespace torchmap

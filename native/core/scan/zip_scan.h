@@ -1,0 +1,45 @@
+// The records of a zip archive, and what lies between them.
+#pragma once
+
+#include "core/scan/scanner.h"
+
+namespace torchmap {
+
+class ZipScan {
+ public:
+  ZipScan(Scanner& scanner, Source& source, const PicklePlace& place)
+      : scanner_(scanner), source_(source), place_(place) {}
+
+  Status run();
+
+ private:
+  struct Payload {
+    uint64_t offset = 0, size = 0;  // bytes in the archive
+    bool known = false;
+  };
+
+  Status refused(const Status& why);
+  Status sweep();
+  Status local_header(uint64_t offset, uint64_t& done);
+  Status find_payloads();
+  Status record(uint32_t index);
+  Status payload(uint32_t index, Source& bytes, bool in_file);
+  Status gaps();
+  Status gap(uint64_t from, uint64_t to, const char* where);
+  Status tail();
+  void count_code();
+  void deflated(uint32_t index);
+  void disagreement(std::string message, std::string_view record, uint64_t offset);
+  bool is_elements(const Record& row) const;
+  bool is_named_pickle(std::string_view name) const;
+  PicklePlace inside(std::string_view record, uint64_t offset, bool in_file) const;
+
+  Scanner& scanner_;
+  Source& source_;
+  const PicklePlace& place_;
+  std::optional<ZipArchive> archive_;
+  std::vector<Payload> payloads_;
+  bool is_pt2_ = false;
+};
+
+}  // namespace torchmap
