@@ -191,6 +191,8 @@ export interface ScanNativeOptions {
   limits: Record<string, number>
   /** The file is a series of archives. */
   series: boolean
+  /** Looks at the inflated records alone; the rest was looked at before. */
+  onlyInflated: boolean
 }
 
 /** What native/addon/scan.cc packs: strings and numbers in the order it says. */

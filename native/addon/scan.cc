@@ -12,6 +12,7 @@ struct ScanWork {
   std::string path;
   ByteSpan bytes;  // instead of a path
   ScanOptions options;
+  bool only_inflated = false;
   std::vector<std::string> names, inflated;
 
   Result<ScanReport> run() const {
@@ -19,6 +20,7 @@ struct ScanWork {
     for (size_t i = 0; i < names.size(); ++i) records.push_back({names[i], as_bytes(inflated[i])});
     ScanOptions all = options;
     all.inflated = records;
+    if (only_inflated) return scan_inflated(all);
     if (path.empty()) {
       SpanSource source(bytes);
       return scan_source(source, all);
@@ -90,6 +92,7 @@ ScanWork read_scan(const Napi::CallbackInfo& info) {
   const auto options = info[1].As<Napi::Object>();
   work.options.limits = limits_of(options.Get("limits"));
   work.options.series = options.Get("series").ToBoolean();
+  work.only_inflated = options.Get("onlyInflated").ToBoolean();
   const auto inflated = info[2].As<Napi::Array>();
   for (uint32_t i = 0; i < inflated.Length(); ++i) {
     const auto record = inflated.Get(i).As<Napi::Object>();

@@ -54,7 +54,10 @@ export async function scanSafety(
   if (first.deflated.length === 0) return scan.result(first)
   const inflated = scan.inflate(first.deflated)
   step()
-  return scan.result(inflated.length === 0 ? first : scan.read(await scan.run(inflated, step)))
+  return scan.result(
+    first,
+    inflated.length === 0 ? undefined : scan.read(await scan.run(inflated, step)),
+  )
 }
 
 /** The same before it returns, without a signal. */
@@ -66,8 +69,10 @@ export function scanSafetySync(
   const first = scan.read(scan.runSync([]))
   if (first.deflated.length === 0) return scan.result(first)
   const inflated = scan.inflate(first.deflated)
-  return scan.result(inflated.length === 0 ? first : scan.read(scan.runSync(inflated)))
+  return scan.result(first, inflated.length === 0 ? undefined : scan.read(scan.runSync(inflated)))
 }
+
+const isPickle = (name: string) => /\.pkl$/i.test(name)
 
 /** What the native side found. */
 interface Found {
@@ -86,6 +91,8 @@ class Scan {
   readonly #limits: Limits
   /** Of deflated records. */
   readonly #refused: Finding[] = []
+  /** Whether the native side looked at everything the last time. */
+  #isWhole = true
 
   constructor(source: string | Uint8Array, { limits, path }: SafetyOptions) {
     const isShared = typeof source !== 'string' && types.isSharedArrayBuffer(source.buffer)
@@ -100,17 +107,21 @@ class Scan {
     // The caller's bytes could go away under a thread.
     if (typeof source !== 'string') return this.runSync(inflated)
     const start = (control: BigUint64Array) =>
-      binding.scan(source, this.#options(), inflated, control)
+      binding.scan(source, this.#options(inflated), inflated, control)
     return watched(start, step, () => {}, undefined)
   }
 
   runSync(inflated: Inflated[]): Outcome<Scanned> {
-    return binding.scanSync(this.#source, this.#options(), inflated)
+    return binding.scanSync(this.#source, this.#options(inflated), inflated)
   }
 
-  #options(): ScanNativeOptions {
+  #options(inflated: readonly Inflated[]): ScanNativeOptions {
+    // A pickle says which records are elements: with one of those, all is looked at anew.
+    const isAll = inflated.length === 0 || inflated.some(({ name }) => isPickle(name))
     // torch.distributed.checkpoint writes one archive behind the other.
-    return { limits: { ...this.#limits }, series: this.#path?.endsWith('.distcp') ?? false }
+    const series = this.#path?.endsWith('.distcp') ?? false
+    this.#isWhole = isAll
+    return { limits: this.#limits, series, onlyInflated: !isAll }
   }
 
   inflate(records: readonly Deflated[]): Inflated[] {
@@ -164,8 +175,14 @@ class Scan {
     return { content, foreign, globals, findings, deflated, isDangerous, isIncomplete }
   }
 
-  result({ content, foreign, globals, findings, isDangerous, isIncomplete }: Found): SafetyScan {
-    const all = [...findings, ...this.#refused]
+  /** @param second what was found once deflated records were inflated */
+  result(first: Found, second?: Found): SafetyScan {
+    const { content, foreign } = first
+    const found = second === undefined ? [first] : this.#isWhole ? [second] : [first, second]
+    const globals = found.flatMap((part) => part.globals)
+    const all = [...found.flatMap((part) => part.findings), ...this.#refused]
+    const isDangerous = found.some((part) => part.isDangerous)
+    const isIncomplete = found.some((part) => part.isIncomplete)
     const wrong = this.#path === undefined ? undefined : misnamed(this.#path, content, foreign)
     if (wrong !== undefined) all.push(finding('safe/extension', wrong))
     const isUnknown = globals.some(({ verdict }) => verdict === 'unknown')

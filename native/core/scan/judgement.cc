@@ -112,8 +112,10 @@ bool is_safe(const GlobalName& global) {
 }  // namespace
 
 Judgement judge_global(std::string_view module, std::string_view name) {
-  const GlobalName written{module, name, 0}, meant = python3_name(written);
-  if (is_safe(written) || is_safe(meant)) return Judgement::kSafe;
+  const GlobalName written{module, name, 0};
+  if (is_safe(written)) return Judgement::kSafe;
+  const GlobalName meant = python3_name(written);
+  if (is_safe(meant)) return Judgement::kSafe;
   if (has(kUndecided, written) || has(kUndecided, meant)) return Judgement::kUnknown;
   return is_dangerous(written) || is_dangerous(meant) ? Judgement::kDangerous : Judgement::kUnknown;
 }

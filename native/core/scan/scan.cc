@@ -22,4 +22,19 @@ Result<ScanReport> scan_source(Source& source, const ScanOptions& options) {
   return report;
 }
 
+Result<ScanReport> scan_inflated(const ScanOptions& options) {
+  ScanReport report;
+  Scanner scanner(options, report);
+  for (const InflatedRecord& record : options.inflated) {
+    if (record.bytes.empty()) continue;
+    SpanSource bytes(record.bytes);
+    PicklePlace place;
+    place.record = record.name;
+    place.in_file = false;
+    place.depth = 1;
+    TRY(scanner.scan_record(bytes, place, record.name, 0));
+  }
+  return report;
+}
+
 }  // namespace torchmap

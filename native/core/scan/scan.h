@@ -10,4 +10,7 @@ namespace torchmap {
 // in `options.inflated` are listed in it: inflate them and call again.
 Result<ScanReport> scan_source(Source& source, const ScanOptions& options);
 
+// The same of nothing but `options.inflated`, records of an archive that was looked at before.
+Result<ScanReport> scan_inflated(const ScanOptions& options);
+
 }  // namespace torchmap

@@ -38,6 +38,15 @@ bool hides_something(std::string_view foreign) {
          foreign.starts_with("an HDF5 file");
 }
 
+// Whether a pickle among these bytes could name something: a global takes two lines or two texts.
+bool could_count(ByteSpan bytes) {
+  const std::string_view text = as_text(bytes);
+  if (starts_protocol(bytes) || text.starts_with('L') || text.starts_with('\x8A')) return true;
+  if (text.find('\x93') != std::string_view::npos) return true;
+  const size_t line = text.find('\n');
+  return line != std::string_view::npos && text.find('\n', line + 1) != std::string_view::npos;
+}
+
 std::string bytes_text(uint64_t count) {
   return std::to_string(count) + (count == 1 ? " byte" : " bytes");
 }
@@ -159,6 +168,8 @@ Result<Scanner::Attempt> Scanner::attempt(Source& source, const PicklePlace& pla
   for (;;) {
     bytes.resize(static_cast<size_t>(length));
     TRY(source.read(at, bytes));
+    if (sure == Sure::kPossible && length == left && place.depth > 0 && !could_count(bytes))
+      return result;
     result.pool = std::make_unique<Pool>();
     oddities = {};
     auto decoded =

@@ -28,6 +28,9 @@ class Scanner {
   // Looks at what the bytes are, and into them. kIo, kFileChanged, kCancelled; all else is in the
   // report.
   Status scan(Source& source, const PicklePlace& place);
+  // Into the bytes of a record, whose name and flags say what should be in it.
+  Status scan_record(Source& bytes, const PicklePlace& place, std::string_view name,
+                     uint16_t flags);
 
  private:
   friend class ZipScan;
@@ -71,6 +74,7 @@ class Scanner {
   const ScanOptions& options_;
   ScanReport& report_;
   StorageUses storages_;      // of all pickles so far
+  bool is_pt2_ = false;       // records are archives
   uint64_t pickles_ = 0;      // that were examined
   uint64_t searched_ = 0;     // bytes that were decoded while pickles were looked for
   uint64_t search_room_ = 0;  // bytes that may be

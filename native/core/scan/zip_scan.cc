@@ -36,6 +36,14 @@ std::string_view last_part(std::string_view name) {
   return name.ends_with(".storage") ? name.substr(0, name.size() - 8) : name;
 }
 
+// torch looks names up without case.
+bool is_named_pickle(std::string_view name) {
+  if (name.size() < 4) return false;
+  std::string end(name.substr(name.size() - 4));
+  for (char& c : end) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  return end == ".pkl";
+}
+
 }  // namespace
 
 PicklePlace ZipScan::inside(std::string_view record, uint64_t offset, bool in_file) const {
@@ -61,7 +69,7 @@ Status ZipScan::run() {
   auto archive = ZipArchive::read(source_, scanner_.options_.limits);
   if (!archive.ok()) return refused(archive.status());
   archive_ = std::move(archive).value();
-  is_pt2_ = Pt2Reader::recognises(*archive_);
+  scanner_.is_pt2_ = scanner_.is_pt2_ || Pt2Reader::recognises(*archive_);
   TRY(find_payloads());
   const auto& records = archive_->records();
   // Pickles first: they say which records are elements of tensors.
@@ -74,14 +82,6 @@ Status ZipScan::run() {
   count_code();
   TRY(gaps());
   return tail();
-}
-
-// torch looks names up without case.
-bool ZipScan::is_named_pickle(std::string_view name) const {
-  if (name.size() < 4) return false;
-  std::string end(name.substr(name.size() - 4));
-  for (char& c : end) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return end == ".pkl";
 }
 
 // Only what a pickle says is the storage of a tensor.
@@ -135,7 +135,7 @@ Status ZipScan::record(uint32_t index) {
     if (found == ready.end()) return {};
     SpanSource bytes(found->bytes);
     if (bytes.size() == 0) return {};
-    return payload(index, bytes, false);
+    return scanner_.scan_record(bytes, inside(row.name, place.offset, false), row.name, row.flags);
   }
   if (row.method != kStored) {
     scanner_.unread("the record is compressed with zip method " + std::to_string(row.method) +
@@ -144,7 +144,7 @@ Status ZipScan::record(uint32_t index) {
     return {};
   }
   SourcePart bytes(source_, place.offset, place.size);
-  return payload(index, bytes, true);
+  return scanner_.scan_record(bytes, inside(row.name, place.offset, true), row.name, row.flags);
 }
 
 void ZipScan::deflated(uint32_t index) {
@@ -158,32 +158,29 @@ void ZipScan::deflated(uint32_t index) {
       {std::string(row.name), payloads_[index].offset, row.stored_size, row.size});
 }
 
-Status ZipScan::payload(uint32_t index, Source& bytes, bool in_file) {
-  const Record& row = archive_->records()[index];
-  const PicklePlace here = inside(row.name, payloads_[index].offset, in_file);
-  ScanReport& report = scanner_.report_;
-  if (scanner_.too_deep(here)) return {};
-  std::array<std::byte, 8> head{};
+Status Scanner::scan_record(Source& bytes, const PicklePlace& place, std::string_view name,
+                            uint16_t flags) {
+  if (too_deep(place)) return {};
+  std::array<std::byte, 4> head{};
   TRY(bytes.read(0, std::span(head).first(std::min<size_t>(head.size(), bytes.size()))));
-  const std::string_view text = as_text(head);
-  const uint64_t before = scanner_.pickles_;
-  const bool encrypted = (row.flags & kEncryptedFlag) != 0;
-  const bool expected = is_named_pickle(row.name) && !text.starts_with("PK");
+  const bool archive = as_text(head) == "PK\3\4";
+  const bool encrypted = (flags & kEncryptedFlag) != 0;
+  const bool expected = is_named_pickle(name) && !archive;
   if (expected && !encrypted) {
-    scanner_.search_room_ += kSweepChunk + 4 * bytes.size();
-    return scanner_.stream(bytes, here, Scanner::Sure::kExpected);
+    search_room_ += kSweepChunk + 4 * bytes.size();
+    return stream(bytes, place, Sure::kExpected);
   }
-  TRY(scanner_.scan(bytes, here));
-  const bool found = scanner_.pickles_ > before;
-  if (text.starts_with("PK\3\4")) {
+  const uint64_t before = pickles_;
+  TRY(scan(bytes, place));
+  const bool found = pickles_ > before;
+  if (archive) {
     if (!is_pt2_)
-      add_finding(report, "safe/nested-archive",
-                  "the record is an archive of " + count_of(bytes.size()), here, 0);
-  } else if (found && !expected && !row.name.ends_with(".npy") &&
-             !row.name.ends_with(".debug_pkl")) {
-    add_finding(report, "safe/nested-pickle", "the record is a pickle by what is in it", here, 0);
+      add_finding(report_, "safe/nested-archive",
+                  "the record is an archive of " + count_of(bytes.size()), place, 0);
+  } else if (found && !expected && !name.ends_with(".npy") && !name.ends_with(".debug_pkl")) {
+    add_finding(report_, "safe/nested-pickle", "the record is a pickle by what is in it", place, 0);
   } else if (!found && encrypted) {
-    scanner_.unread("the record is encrypted", here, 0);
+    unread("the record is encrypted", place, 0);
   }
   return {};
 }

@@ -23,7 +23,6 @@ class ZipScan {
   Status local_header(uint64_t offset, uint64_t& done);
   Status find_payloads();
   Status record(uint32_t index);
-  Status payload(uint32_t index, Source& bytes, bool in_file);
   Status gaps();
   Status gap(uint64_t from, uint64_t to, const char* where);
   Status tail();
@@ -31,7 +30,6 @@ class ZipScan {
   void deflated(uint32_t index);
   void disagreement(std::string message, std::string_view record, uint64_t offset);
   bool is_elements(const Record& row) const;
-  bool is_named_pickle(std::string_view name) const;
   PicklePlace inside(std::string_view record, uint64_t offset, bool in_file) const;
 
   Scanner& scanner_;
@@ -39,7 +37,6 @@ class ZipScan {
   const PicklePlace& place_;
   std::optional<ZipArchive> archive_;
   std::vector<Payload> payloads_;
-  bool is_pt2_ = false;
 };
 
 }  // namespace torchmap

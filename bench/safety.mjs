@@ -1,0 +1,201 @@
+/**
+ * What scanSafety says of every file of a folder, beside the answers of other scanners; or how many
+ * files a second it looks at, beside picklescan.
+ *
+ *   node bench/safety.mjs FOLDER [--scanners BIN] [--index INDEX.tsv]
+ *   node bench/safety.mjs --speed [--files 2000] [--scanners BIN]
+ *
+ * BIN: the `bin` of a virtual environment with picklescan, modelscan and fickling. None of the files
+ * is loaded by anything. INDEX.tsv has columns `path` and `upstream_verdict`.
+ */
+import { spawnSync } from 'node:child_process'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { extname, join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+
+const require = createRequire(import.meta.url)
+const { scanSafety, scanSafetySync } = require('../dist/zoo/safety/scan.js')
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    scanners: { type: 'string' },
+    index: { type: 'string' },
+    speed: { type: 'boolean' },
+    files: { type: 'string', default: '2000' },
+  },
+})
+
+const SCANNERS = {
+  picklescan: ['picklescan', ['-p'], { 0: 'clean', 1: 'dangerous' }],
+  modelscan: ['modelscan', ['-p'], { 0: 'clean', 1: 'issues', 3: 'skipped' }],
+  fickling: ['fickling', ['--check-safety'], { 0: 'clean', 1: 'unsafe' }],
+}
+const SECONDS = 60
+
+function filesOf(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? filesOf(path) : [path]
+  })
+}
+
+function ask(name, file) {
+  const [command, args, answers] = SCANNERS[name]
+  const { status, error, stderr } = spawnSync(join(values.scanners, command), [...args, file], {
+    timeout: SECONDS * 1000,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    cwd: tmpdir(),
+    encoding: 'utf8',
+  })
+  if (error !== undefined) return error.code === 'ETIMEDOUT' ? 'timeout' : 'error'
+  // Python leaves with 1 where a program fails, too.
+  return stderr.includes('Traceback') ? 'error' : (answers[status] ?? 'error')
+}
+
+function compare(folder) {
+  const expected = new Map()
+  if (values.index !== undefined) {
+    const [head, ...rows] = readFileSync(values.index, 'utf8').trimEnd().split('\n')
+    const columns = head.split('\t')
+    for (const row of rows) {
+      const cells = row.split('\t')
+      const cell = (name) => cells[columns.indexOf(name)]
+      expected.set(cell('path'), cell('upstream_verdict'))
+    }
+  }
+  const scanners = values.scanners === undefined ? [] : Object.keys(SCANNERS)
+  const counts = {}
+  const files = filesOf(folder).filter((file) => !['.json', '.tsv', '.md'].includes(extname(file)))
+  for (const file of files) {
+    const { safety, findings } = scanSafetySync(file)
+    const answers = scanners.map((name) => ask(name, file))
+    const name = relative(folder, file)
+    for (const [scanner, answer] of [
+      ['torchmap', safety],
+      ...scanners.map((s, i) => [s, answers[i]]),
+    ]) {
+      counts[scanner] ??= {}
+      counts[scanner][answer] = (counts[scanner][answer] ?? 0) + 1
+    }
+    const rules = [...new Set(findings.map(({ rule }) => rule))].join(' ')
+    console.log([safety, ...answers, name, expected.get(name) ?? '', rules].join('\t'))
+  }
+  console.log(`${files.length} files`)
+  console.table(counts)
+}
+
+/** Goldens between 1 and 50 KB, as often as it takes. */
+function makeFiles(folder, count) {
+  const fixtures = join(import.meta.dirname, '..', 'test', 'fixtures')
+  const samples = filesOf(fixtures).filter((file) => {
+    const { size } = statSync(file)
+    return ['.pt', '.pth'].includes(extname(file)) && size >= 1024 && size <= 50 * 1024
+  })
+  let bytes = 0
+  for (let i = 0; i < count; ++i) {
+    const sample = samples[i % samples.length]
+    const target = join(folder, `${Math.floor(i / 100)}`)
+    if (!existsSync(target)) mkdirSync(target)
+    copyFileSync(sample, join(target, `${i}.pt`))
+    bytes += statSync(sample).size
+  }
+  return bytes
+}
+
+/** Wall clock and processor time, in seconds. */
+async function timed(work) {
+  const [start, used] = [performance.now(), process.cpuUsage()]
+  const result = await work()
+  const { user, system } = process.cpuUsage(used)
+  return { wall: (performance.now() - start) / 1000, cpu: (user + system) / 1e6, result }
+}
+
+async function scanAll(files, jobs) {
+  const counts = {}
+  let next = 0
+  const work = async () => {
+    while (next < files.length) {
+      const { safety } = await scanSafety(files[next++])
+      counts[safety] = (counts[safety] ?? 0) + 1
+    }
+  }
+  await Promise.all(Array.from({ length: jobs }, work))
+  return counts
+}
+
+/** The same of picklescan over a folder; the shell says what its child used. */
+function runPicklescan(folder) {
+  const start = performance.now()
+  const command = join(values.scanners, 'picklescan')
+  const script = '"$0" -p "$1" >/dev/null 2>&1; echo "exit $?"; times'
+  const { stdout } = spawnSync('/bin/bash', ['-c', script, command, folder], { encoding: 'utf8' })
+  const wall = (performance.now() - start) / 1000
+  const cpu = [
+    ...stdout
+      .trim()
+      .split('\n')
+      .at(-1)
+      .matchAll(/(\d+)m([\d.]+)s/g),
+  ]
+    .map(([, minutes, seconds]) => 60 * Number(minutes) + Number(seconds))
+    .reduce((a, b) => a + b)
+  return { wall, cpu, result: stdout.split('\n')[0] }
+}
+
+const middle = (rounds) => rounds.sort((a, b) => a.cpu - b.cpu)[rounds.length >> 1]
+
+async function speed() {
+  const folder = mkdtempSync(join(tmpdir(), 'torchmap-safety-'))
+  const empty = mkdtempSync(join(tmpdir(), 'torchmap-empty-'))
+  try {
+    const bytes = makeFiles(folder, Number(values.files))
+    const files = filesOf(folder)
+    console.log(`${files.length} files, ${(bytes / 1e6).toFixed(1)} MB`)
+    const rows = {}
+    const add = (name, { wall, cpu }) => {
+      const rate = (seconds) => Math.round(files.length / seconds)
+      rows[name] = { 'files/s': rate(wall), 'files/s of processor time': rate(cpu) }
+    }
+    await scanAll(files, 8) // so that all read what the system has in memory
+    const [many, one, theirs, idle] = [[], [], [], []]
+    // In turns, so that what else the machine does meets all.
+    for (let i = 0; i < 3; ++i) {
+      many.push(await timed(() => scanAll(files, 8)))
+      one.push(await timed(() => files.map((file) => scanSafetySync(file).safety)))
+      if (values.scanners === undefined) continue
+      theirs.push(runPicklescan(folder))
+      idle.push(runPicklescan(empty))
+    }
+    console.log(middle(many).result)
+    add('torchmap, 8 at a time', middle(many))
+    add('torchmap, one by one', middle(one))
+    if (values.scanners !== undefined) {
+      const [all, start] = [middle(theirs), middle(idle)]
+      console.log(`picklescan: ${all.result}; ${start.wall.toFixed(2)} s to start are taken off`)
+      add('picklescan', { wall: all.wall - start.wall, cpu: all.cpu - start.cpu })
+      for (const key of Object.keys(rows.picklescan)) {
+        rows['times as many'] ??= {}
+        const best = Math.max(...Object.values(rows).map((row) => row[key] ?? 0))
+        rows['times as many'][key] = Number((best / rows.picklescan[key]).toFixed(1))
+      }
+    }
+    console.table(rows)
+  } finally {
+    for (const made of [folder, empty]) rmSync(made, { recursive: true })
+  }
+}
+
+if (values.speed) await speed()
+else compare(positionals[0])

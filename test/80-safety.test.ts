@@ -1,0 +1,569 @@
+/**
+ * What pickles name and call, wherever in a stream they do. The pickles here are made by the test and
+ * never loaded by Python.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+import type { Safety } from '../lib/zoo/result'
+import type { RuleId } from '../lib/zoo/rules'
+import { type SafetyScan, scanSafety, scanSafetySync } from '../lib/zoo/safety/scan'
+import {
+  bytes,
+  checkpointOf,
+  global,
+  op,
+  type Part,
+  tenfold,
+  tensor,
+  text,
+  u32,
+  u64,
+} from './support/bytes'
+import { temporaryFolder } from './support/samples'
+
+const folder = temporaryFolder('safety')
+
+const STACK_GLOBAL = 0x93
+const MEMOIZE = 0x94
+const PUT0 = bytes(op.BINPUT, 0)
+
+const protocol4 = (...parts: Part[]) => bytes(op.PROTO, 4, ...parts, op.STOP)
+const system = global('os', 'system')
+const echo = bytes(op.MARK, text('echo'), op.TUPLE)
+const called = bytes(system, echo, op.REDUCE)
+const benign = bytes(op.EMPTY_DICT, text('a'), op.NONE, op.SETITEM)
+const binbytes = (data: Uint8Array) => bytes(0x42, u32(data.length), data)
+const binstring = (data: Uint8Array) => bytes(op.BINSTRING, u32(data.length), data)
+const call = (callee: Part, ...args: Part[]) => bytes(callee, op.MARK, ...args, op.TUPLE, op.REDUCE)
+
+const rulesOf = ({ findings }: SafetyScan) => [...new Set(findings.map(({ rule }) => rule))].sort()
+const named = ({ globals }: SafetyScan, verdict: string) =>
+  globals.filter((row) => row.verdict === verdict).map(({ name }) => name)
+
+interface Case {
+  data: Uint8Array
+  safety: Safety
+  rules?: RuleId[]
+}
+
+const dangerous = (...parts: Part[]): Case => ({ data: protocol4(...parts), safety: 'dangerous' })
+
+function check(cases: Record<string, Case>): void {
+  for (const [name, { data, safety, rules }] of Object.entries(cases)) {
+    test(name, () => {
+      const scan = scanSafetySync(data)
+      expect(scan.safety).toBe(safety)
+      if (rules !== undefined) expect(rulesOf(scan)).toEqual([...rules].sort())
+      // The same where it stands in an archive.
+      expect(scanSafetySync(checkpointOf(data)).safety).toBe(safety)
+    })
+  }
+}
+
+describe('verdicts of names', () => {
+  const verdicts = (module: string, name: string) =>
+    scanSafetySync(protocol4(text(module), text(name), STACK_GLOBAL)).globals[0]?.verdict
+  test.each([
+    ['collections', 'OrderedDict'],
+    ['torch', 'FloatStorage'],
+    ['torch', 'float8_e4m3fn'],
+    ['torch._utils', '_rebuild_tensor_v2'],
+    ['__builtin__', 'set'],
+    ['numpy.core.multiarray', '_reconstruct'],
+    ['sklearn.svm._classes', 'SVC'],
+    ['__torch__.net', 'Net'],
+  ])('%s.%s is safe', (module, name) => expect(verdicts(module, name)).toBe('safe'))
+  test.each([
+    ['mymodel.nets', 'Net'],
+    ['__main__', 'IntList'],
+    ['builtins', 'ValueError'],
+    ['numpy.random._pickle', '__generator_ctor'],
+    ['joblib.numpy_pickle', 'NumpyArrayWrapper'],
+    ['functools', 'partial'],
+    ['osmium', 'System'],
+    ['torch.nn.modules.linear', 'Lineal'],
+  ])('%s.%s is unknown', (module, name) => expect(verdicts(module, name)).toBe('unknown'))
+  test.each([
+    ['os', 'system'],
+    ['posix', 'system'],
+    ['nt', 'system'],
+    ['builtins', 'eval'],
+    ['__builtin__', 'apply'],
+    ['builtins', 'getattr'],
+    ['builtins', '__import__'],
+    ['commands', 'getoutput'],
+    ['httplib', 'HTTPSConnection'],
+    ['asyncio.unix_events', '_UnixSubprocessTransport._start'],
+    ['multiprocessing.util', 'spawnv_passfds'],
+    ['_operator', 'methodcaller'],
+    ['operator', 'attrgetter'],
+    ['pkgutil', 'resolve_name'],
+    ['pydoc', 'locate'],
+    ['pathlib', 'os.system'],
+    ['pathlib', 'os'],
+    ['shutil', 'os.execve'],
+    ['mymodel', 'Net.__class__.__base__'],
+    ['mymodel', 'Net.__globals__'],
+    ['numpy', '__builtins__'],
+    ['builtins', 'eval.__call__'],
+    ['torch', 'load'],
+    ['torch', '_utils'],
+    ['torch', 'nn'],
+    ['torch', 'hub.load'],
+    ['torch', 'serialization.load'],
+    ['torch.serialization', 'load'],
+    ['torch._dynamo.guards', 'GuardBuilder.get'],
+    ['torch.return_types', 'inspect.sys'],
+    ['torch.return_types', 'sys'],
+    ['torch', 'per_tensor_affine.__class__'],
+    ['six.moves.builtins', 'eval'],
+    ['types', 'CodeType'],
+    ['logging', 'FileHandler'],
+    ['_io', 'FileIO'],
+  ])('%s.%s is dangerous', (module, name) => expect(verdicts(module, name)).toBe('dangerous'))
+})
+
+describe('ways to name and to call', () => {
+  check({
+    'nothing named': { data: protocol4(benign), safety: 'safe', rules: [] },
+    GLOBAL: dangerous(system),
+    'GLOBAL and REDUCE': dangerous(called),
+    STACK_GLOBAL: dangerous(text('os'), text('system'), STACK_GLOBAL, echo, op.REDUCE),
+    'texts of the memo': dangerous(
+      bytes(text('os'), op.BINPUT, 0, op.POP, text('system'), op.BINPUT, 1, op.POP),
+      bytes(op.BINGET, 0, op.BINGET, 1, STACK_GLOBAL, echo, op.REDUCE),
+    ),
+    'a memo that is written after a POP': dangerous(
+      bytes(text('os'), text('x'), op.POP, MEMOIZE, op.POP, op.BINGET, 0, text('system')),
+      bytes(STACK_GLOBAL, echo, op.REDUCE),
+    ),
+    'a memo that is written again': dangerous(
+      bytes(text('collections'), PUT0, op.POP, text('os'), PUT0, op.POP),
+      bytes(op.BINGET, 0, text('system'), STACK_GLOBAL),
+    ),
+    'decoys before the names': dangerous(
+      bytes(text('torch'), text('Size'), op.POP, op.POP, text('os'), text('system'), STACK_GLOBAL),
+    ),
+    'texts as STRING': {
+      data: bytes("S'os'\nS'system'\n", STACK_GLOBAL, op.STOP),
+      safety: 'dangerous',
+    },
+    DUP: dangerous(text('os'), op.DUP, op.POP, text('system'), STACK_GLOBAL),
+    INST: dangerous(op.MARK, text('echo'), 'ios\nsystem\n'),
+    OBJ: dangerous(op.MARK, system, text('echo'), 'o'),
+    'OBJ, thrown away': dangerous(op.MARK, system, text('echo'), 'o', op.POP, benign),
+    'thrown away with its mark': dangerous(op.MARK, called, '1', benign),
+    NEWOBJ: dangerous(system, echo, 0x81),
+    NEWOBJ_EX: dangerous(system, echo, op.EMPTY_DICT, 0x92),
+    'named only': dangerous(system, op.POP, benign),
+    'in the state of an object': dangerous(
+      bytes(global('collections', 'OrderedDict'), op.EMPTY_TUPLE, op.REDUCE, system, op.BUILD),
+    ),
+    'a key of a dict': dangerous(op.EMPTY_DICT, system, op.NONE, op.SETITEM),
+    'a persistent id': dangerous(system, op.BINPERSID),
+    'protocol 0': { data: bytes("cos\nsystem\n(S'echo'\ntR."), safety: 'dangerous' },
+    'no protocol and junk in front of it': {
+      data: bytes(op.NONE, op.POP, called, op.STOP),
+      safety: 'dangerous',
+    },
+    'an integer with a base': dangerous('I0x10\n', op.POP, called),
+    'texts that are no ASCII': { data: bytes("S'\xe9'\n0", called, op.STOP), safety: 'dangerous' },
+  })
+
+  test('who is called, and inside of what', () => {
+    const scan = scanSafetySync(
+      protocol4(
+        call(global('my.nets', 'build'), call(global('collections', 'OrderedDict')), called),
+      ),
+    )
+    expect(scan.safety).toBe('dangerous')
+    const row = scan.globals.find(({ name }) => name === 'os.system')
+    expect(row).toMatchObject({
+      verdict: 'dangerous',
+      isCalled: true,
+      chain: ['my.nets.build', 'os.system'],
+    })
+    expect(scanSafetySync(protocol4(system)).globals[0]).toMatchObject({
+      isCalled: false,
+      chain: [],
+    })
+    const finding = scan.findings.find(({ rule }) => rule === 'safe/dangerous-global')
+    expect(finding?.message).toBe('the pickle calls os.system, inside a call of my.nets.build')
+    expect(finding?.offset).toBe(row?.offset)
+  })
+
+  test('EXT codes are unknown', () => {
+    const scan = scanSafetySync(protocol4(0x82, 42, op.EMPTY_TUPLE, op.REDUCE))
+    expect(scan.safety).toBe('needs-review')
+    expect(named(scan, 'unknown')).toEqual(['copyreg extension 42'])
+  })
+
+  test('persistent ids that are no storages are noted', () => {
+    const scan = scanSafetySync(protocol4(text('somewhere'), op.BINPERSID))
+    expect(scan.safety).toBe('safe')
+    expect(rulesOf(scan)).toEqual(['safe/persistent-id'])
+    expect(rulesOf(scanSafetySync(checkpointOf(protocol4(tensor()))))).toEqual([])
+  })
+})
+
+describe('names that are computed, and state of what is no object', () => {
+  const joined = call(global('builtins', 'str.join'), text(''), bytes(op.EMPTY_LIST))
+  check({
+    'of a call': dangerous(text('os'), joined, STACK_GLOBAL),
+    'of a number': dangerous(op.BININT1, 42, text('os'), STACK_GLOBAL),
+    'of bytes': dangerous(binbytes(Buffer.from('os')), text('system'), STACK_GLOBAL),
+    'state of a function': {
+      data: protocol4(global('torch._utils', '_rebuild_tensor'), benign, op.BUILD),
+      safety: 'dangerous',
+      rules: ['safe/dangerous-global'],
+    },
+    'state of a module': dangerous(global('torch', '_utils'), benign, op.BUILD),
+    'items of a class': dangerous(
+      global('collections', 'OrderedDict'),
+      text('a'),
+      op.NONE,
+      op.SETITEM,
+    ),
+  })
+
+  test('they are reported as such', () => {
+    const scan = scanSafetySync(protocol4(call(bytes(text('os'), joined, STACK_GLOBAL), text('x'))))
+    expect(rulesOf(scan)).toContain('safe/computed-global')
+    expect(named(scan, 'dangerous')).toContain('<computed>')
+  })
+})
+
+describe('getattr, as protocols before 4 write members and methods', () => {
+  const getattr = (object: Part, name: Part) => call(global('__builtin__', 'getattr'), object, name)
+  const net = bytes(global('my.nets', 'Net'), op.EMPTY_TUPLE, 0x81)
+  check({
+    'of a class': {
+      data: protocol4(getattr(global('my.nets', 'Kind'), text('BIG'))),
+      safety: 'needs-review',
+    },
+    'of an object': { data: protocol4(getattr(net, text('_hook'))), safety: 'needs-review' },
+    "of Python's own": dangerous(getattr(net, text('__globals__'))),
+    'of a module': dangerous(getattr(global('torch', 'nn'), text('x'))),
+    'of a text': dangerous(getattr(text('x'), text('join'))),
+    'by a name that is computed': dangerous(getattr(net, call(global('my.nets', 'name')))),
+    'that is called': dangerous(call(getattr(net, text('run')), text('x'))),
+    'that leads to a dangerous module': dangerous(getattr(global('my.nets', 'x'), text('os'))),
+    'that is handed on': dangerous(call(global('my.nets', 'each'), global('builtins', 'getattr'))),
+  })
+})
+
+describe('streams', () => {
+  check({
+    'a second pickle': {
+      data: bytes(protocol4(benign), protocol4(called)),
+      safety: 'dangerous',
+      rules: ['safe/dangerous-global', 'safe/second-pickle'],
+    },
+    'a second pickle behind a byte': {
+      data: bytes(protocol4(benign), 0xff, protocol4(called)),
+      safety: 'dangerous',
+    },
+    'a second pickle of protocol 0 behind junk': {
+      data: bytes(protocol4(benign), 'xxxx', called, op.STOP),
+      safety: 'dangerous',
+    },
+    'a second pickle far behind': {
+      data: bytes(protocol4(benign), Buffer.alloc(300_000, 0x2e), protocol4(called)),
+      safety: 'dangerous',
+    },
+    'bytes behind it': {
+      data: bytes(protocol4(benign), Buffer.alloc(100, 0xff)),
+      safety: 'safe',
+      rules: ['safe/hidden-bytes'],
+    },
+    'broken behind a call': {
+      data: bytes(op.PROTO, 4, called, op.BINUNICODE, u32(0x7fff_ffff), 'x'),
+      safety: 'dangerous',
+      rules: ['safe/broken-pickle', 'safe/dangerous-global'],
+    },
+    'a missing memo behind a call': {
+      data: bytes(op.PROTO, 4, called, op.BINGET, 9, op.STOP),
+      safety: 'dangerous',
+    },
+    'no end': {
+      data: bytes(op.PROTO, 4, benign),
+      safety: 'incomplete',
+      rules: ['safe/broken-pickle'],
+    },
+    'no opcode': { data: protocol4(benign, 0xff), safety: 'incomplete' },
+    'an underflow': { data: protocol4(op.POP), safety: 'incomplete' },
+    'protocol 9': { data: bytes(op.PROTO, 9, op.NONE, op.STOP), safety: 'incomplete' },
+    'a frame that ends inside an opcode': {
+      data: protocol4(op.FRAME, u64(2n), binbytes(protocol4(called)), op.POP, benign),
+      safety: 'dangerous',
+    },
+    'a short frame': { data: protocol4(op.FRAME, u64(2n), text('abc')), safety: 'incomplete' },
+    'a frame in a frame': {
+      data: protocol4(
+        op.FRAME,
+        u64(30n),
+        op.FRAME,
+        u64(11n),
+        op.NONE,
+        ...Array<Part>(20).fill(op.DUP),
+      ),
+      safety: 'incomplete',
+    },
+    'a frame longer than the file, before a call': dangerous(op.FRAME, u64(2n ** 63n), called),
+    'state of a list, before a call': dangerous(op.EMPTY_LIST, op.NONE, op.BUILD, called),
+    'items of a list, before a call': dangerous(
+      bytes(op.EMPTY_LIST, op.NONE, op.APPEND, op.BININT1, 0, op.NONE, op.SETITEM, called),
+    ),
+  })
+
+  const magic = bytes(0x8a, 10, Buffer.from('6cfc9c46f9206aa85019', 'hex'))
+  const legacy = (root: Part, keys: Part = op.EMPTY_LIST, ...behind: Part[]) => {
+    const version = bytes(op.PROTO, 2, 'M', 0xe9, 0x03, op.STOP)
+    const info = bytes(op.PROTO, 2, op.EMPTY_DICT, op.STOP)
+    const pickles = [bytes(op.PROTO, 2, magic, op.STOP), version, info]
+    for (const part of [root, keys]) pickles.push(bytes(op.PROTO, 2, part, op.STOP))
+    return bytes(...pickles, ...behind)
+  }
+  const elements = bytes(u64(4n), Buffer.alloc(16, 0x2e))
+  const keys = bytes(op.EMPTY_LIST, text('0'), op.APPEND)
+  test.each<[string, Buffer, Safety]>([
+    ['legacy', legacy(tensor(), keys, elements), 'safe'],
+    ['legacy: the object', legacy(called), 'dangerous'],
+    ['legacy: the keys', legacy(tensor(), bytes(called, op.POP, keys), elements), 'dangerous'],
+    [
+      'legacy: behind the storages',
+      legacy(tensor(), keys, elements, protocol4(called)),
+      'dangerous',
+    ],
+    [
+      'legacy: in the elements',
+      legacy(tensor(), keys, u64(4n), protocol4(op.NONE), 'x'.repeat(12)),
+      'safe',
+    ],
+    ['legacy: storages too short', legacy(tensor(), keys, u64(4n)), 'incomplete'],
+    [
+      'legacy: a magic number that is computed',
+      bytes(call(global('builtins', 'eval'), text('1')), op.STOP, legacy(op.NONE)),
+      'dangerous',
+    ],
+  ])('%s', (_, data, safety) => {
+    const scan = scanSafetySync(data)
+    expect(scan.safety).toBe(safety)
+    if (safety === 'safe') expect(scan).toMatchObject({ content: 'legacy', findings: [] })
+  })
+})
+
+describe('pickles inside of pickles', () => {
+  const loader = global('torch.storage', '_load_from_bytes')
+  const magic = bytes(op.PROTO, 2, 0x8a, 10, Buffer.from('6cfc9c46f9206aa85019', 'hex'), op.STOP)
+  const version = bytes(op.PROTO, 2, 'M', 0xe9, 0x03, op.STOP)
+  const info = bytes(op.PROTO, 2, op.EMPTY_DICT, op.STOP)
+  const id = bytes(
+    op.MARK,
+    text('storage'),
+    global('torch', 'FloatStorage'),
+    text('0'),
+    text('cpu'),
+  )
+  const root = bytes(op.PROTO, 2, id, op.BININT1, 1, op.TUPLE, op.BINPERSID, op.STOP)
+  const keys = bytes(op.PROTO, 2, op.EMPTY_LIST, text('0'), op.APPEND, op.STOP)
+  const nested = bytes(magic, version, info, root, keys, u64(1n), u32(0))
+  const evil = bytes(magic, version, info, op.PROTO, 2, called, op.STOP, keys)
+  check({
+    'a nested storage': {
+      data: protocol4(call(loader, binbytes(nested))),
+      safety: 'safe',
+      rules: [],
+    },
+    'a nested storage that is none': dangerous(call(loader, binbytes(evil))),
+    'a nested storage that is computed': dangerous(call(loader, call(global('my.nets', 'bytes')))),
+    'the loader itself': dangerous(call(global('my.nets', 'map'), loader)),
+    'as bytes': {
+      data: protocol4(binbytes(protocol4(called))),
+      safety: 'dangerous',
+      rules: ['safe/dangerous-global', 'safe/nested-pickle'],
+    },
+    'as a bytearray': dangerous(
+      op.BYTEARRAY8,
+      u64(BigInt(protocol4(called).length)),
+      protocol4(called),
+    ),
+    'as a string of Python 2': dangerous(binstring(protocol4(called))),
+    'as text that is encoded': dangerous(
+      call(global('_codecs', 'encode'), text(protocol4(called).toString('latin1')), text('latin1')),
+    ),
+    'of protocol 0': dangerous(binbytes(bytes("cos\nsystem\n(S'echo'\ntR."))),
+    'of nothing dangerous': {
+      data: protocol4(binbytes(protocol4(benign))),
+      safety: 'safe',
+      rules: ['safe/nested-pickle'],
+    },
+    'of a pickle in a pickle': dangerous(binbytes(protocol4(binbytes(protocol4(called))))),
+    'an archive': dangerous(binbytes(checkpointOf(protocol4(called)))),
+    'bytes that are none': {
+      data: protocol4(binbytes(Buffer.alloc(64, 0x80))),
+      safety: 'safe',
+      rules: [],
+    },
+  })
+
+  test('not deeper than it says', () => {
+    let data = protocol4(benign)
+    for (let i = 0; i < 12; ++i) data = protocol4(binbytes(data))
+    const scan = scanSafetySync(data)
+    expect(scan.safety).toBe('incomplete')
+    expect(rulesOf(scan)).toContain('safe/unread')
+  })
+})
+
+describe('what costs much', () => {
+  const within = (data: Uint8Array, ms = 4000): SafetyScan => {
+    const start = performance.now()
+    const scan = scanSafetySync(data)
+    expect(performance.now() - start).toBeLessThan(ms)
+    return scan
+  }
+  test('shared values', () =>
+    expect(within(protocol4(tenfold(called, 40))).safety).toBe('dangerous'))
+  test('nesting', () => {
+    const deep = bytes(Buffer.alloc(200_000, op.EMPTY_LIST), Buffer.alloc(199_999, op.APPEND))
+    expect(within(protocol4(deep)).safety).toBe('safe')
+  })
+  test('calls that are arguments of calls', () => {
+    const nets = bytes(global('my.nets', 'f'), PUT0, op.POP)
+    const open = bytes(Buffer.concat(Array<Buffer>(50_000).fill(bytes(op.BINGET, 0, op.MARK))))
+    const close = Buffer.concat(Array<Buffer>(50_000).fill(bytes(op.TUPLE, op.REDUCE)))
+    const scan = within(protocol4(nets, open, called, close))
+    expect(scan.safety).toBe('dangerous')
+    const row = scan.globals.find(({ name }) => name === 'os.system')
+    expect(row?.chain.length).toBeLessThanOrEqual(33)
+  })
+  test('a list in itself', () => {
+    const loop = bytes(
+      op.EMPTY_LIST,
+      PUT0,
+      op.BINGET,
+      0,
+      op.APPEND,
+      op.BINGET,
+      0,
+      called,
+      op.APPEND,
+    )
+    expect(within(protocol4(loop)).safety).toBe('dangerous')
+  })
+  test('marks', () =>
+    expect(within(protocol4(Buffer.alloc(200_000, op.MARK), op.NONE)).safety).toBe('safe'))
+  test('memo keys', () => {
+    expect(within(protocol4(op.NONE, op.LONG_BINPUT, u32(0xffff_ffff), called)).safety).toBe(
+      'dangerous',
+    )
+  })
+  test('lengths', () => {
+    for (const [code, size] of [
+      [op.BINUNICODE8, u64(2n ** 63n - 1n)],
+      [op.BINBYTES8, u64(2n ** 64n - 1n)],
+      [op.BYTEARRAY8, u64(2n ** 40n)],
+      [op.LONG4, u32(0x7fff_ffff)],
+      [op.BINSTRING, u32(0xffff_ffff)],
+    ] as const) {
+      expect(within(protocol4(called, code, size)).safety).toBe('dangerous')
+      expect(within(protocol4(code, size)).safety).toBe('incomplete')
+    }
+  })
+  test('names', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => bytes(global('my.nets', `N${i}`), op.POP))
+    const scan = within(protocol4(...many, called), 8000)
+    expect(scan.safety).toBe('dangerous')
+    expect(scan.globals.length).toBe(4096)
+    expect(scan.findings.length).toBeLessThan(600)
+    expect(rulesOf(scan)).toContain('safe/unread')
+  })
+  test('pickles one behind the other', () => {
+    const scan = within(Buffer.concat(Array<Buffer>(30_000).fill(protocol4(op.NONE))), 8000)
+    expect(scan.safety).toBe('safe')
+  })
+  test('what could be pickles everywhere', () => {
+    const scan = within(
+      bytes(protocol4(benign), Buffer.alloc(1 << 20, Buffer.of(0x80, 4, 0x4e))),
+      8000,
+    )
+    expect(['safe', 'incomplete']).toContain(scan.safety)
+  })
+  test('calls that share one text', () => {
+    const shared = bytes(text('\x80\x04N.'.padEnd(100_000, 'x')), PUT0, op.POP)
+    const one = call(global('_codecs', 'encode'), bytes(op.BINGET, 0), text('latin1'))
+    const scan = within(protocol4(shared, ...Array<Part>(2000).fill(bytes(one, op.POP)), op.NONE))
+    expect(scan.safety).toBe('safe')
+  })
+  test('limits', () => {
+    const scan = scanSafetySync(protocol4(called, Buffer.alloc(20_000, op.EMPTY_LIST)), {
+      limits: { nodes: 5000 },
+    })
+    expect(scan.safety).toBe('dangerous')
+    expect(rulesOf(scan)).toContain('safe/broken-pickle')
+  })
+})
+
+describe('files', () => {
+  const write = (name: string, data: Uint8Array) => {
+    const path = join(folder, name)
+    writeFileSync(path, data)
+    return path
+  }
+  test('are looked at off the main thread, too', async () => {
+    for (const data of [protocol4(called), checkpointOf(protocol4(tensor()))]) {
+      const path = write('some.pt', data)
+      expect(await scanSafety(path)).toEqual(scanSafetySync(path))
+      expect(await scanSafety(data, { path })).toEqual(scanSafetySync(path))
+    }
+  })
+  test('larger than what is read at once', () => {
+    const large = protocol4(binbytes(Buffer.alloc(3 << 20, 0x41)), op.POP, called)
+    expect(scanSafetySync(write('large.pkl', large)).safety).toBe('dangerous')
+    expect(scanSafetySync(write('large.pt', checkpointOf(large))).safety).toBe('dangerous')
+  })
+  test('that are no checkpoints', () => {
+    for (const [name, data] of [
+      ['page.txt', Buffer.from('plain text\nof several lines\n')],
+      ['start.bin', Buffer.from('cmod\n\xf8\n', 'latin1')],
+      ['empty.pt', Buffer.alloc(0)],
+    ] as const) {
+      expect(scanSafetySync(write(name, data))).toMatchObject({ safety: 'safe', findings: [] })
+    }
+    const compressed = scanSafetySync(
+      write('some.7z', Buffer.from('7z\xbc\xaf\x27\x1c..', 'latin1')),
+    )
+    expect(compressed.safety).toBe('incomplete')
+  })
+  test('by another name than what they are', () => {
+    const safetensors = bytes(u64(2n), '{}')
+    for (const [name, data, isWrong] of [
+      ['a.bin', protocol4(benign), false],
+      ['a.pt', protocol4(benign), false],
+      ['a.pkl', checkpointOf(protocol4(benign)), false],
+      ['a.safetensors', safetensors, false],
+      ['a.unheard', protocol4(benign), false],
+      ['b.safetensors', protocol4(benign), true],
+      ['c.safetensors', checkpointOf(protocol4(benign)), true],
+      ['d.json', protocol4(benign), true],
+      ['e.pt', safetensors, true],
+      ['f.pth', Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), true],
+    ] as const) {
+      const scan = scanSafetySync(write(name, data))
+      expect([name, rulesOf(scan).includes('safe/extension')]).toEqual([name, isWrong])
+    }
+  })
+  test('that are not there', async () => {
+    const path = join(folder, 'absent.pt')
+    await expect(scanSafety(path)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(() => scanSafetySync(path)).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+  })
+  test('until a signal says so', async () => {
+    const signal = AbortSignal.abort(new Error('enough'))
+    await expect(scanSafety(write('some.pt', protocol4(benign)), { signal })).rejects.toThrow(
+      'enough',
+    )
+  })
+})
