@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
+#include <span>
 
 #include "core/threads.h"
 
@@ -12,9 +13,9 @@ namespace {
 // Bytes of the widest elements that a thread takes at a time. The outcomes of pieces are put
 // together in their order, so that it does not depend on threads which bits come out.
 constexpr uint64_t kSurveyPiece = uint64_t{2} << 20;
-// Bytes that are read at a time, into a buffer on the stack of the thread: what is read stays in
-// the cache until it has been looked at.
-constexpr size_t kSurveyRead = size_t{32} << 10;
+// Bytes that are read at a time, of one tensor or two, into a buffer on the stack of the thread:
+// what is read stays in the cache until it has been looked at.
+constexpr size_t kSurveyRead = size_t{64} << 10;
 
 using ReadBuffer = std::array<std::byte, kSurveyRead>;
 
@@ -27,11 +28,11 @@ Status check_unchanged(const Elements& elements) {
 
 // The bytes of `count` elements from the element `first` on.
 Result<const std::byte*> bytes_of(const Elements& elements, uint64_t first, uint64_t count,
-                                  ReadBuffer& buffer) {
+                                  std::span<std::byte> buffer) {
   const uint64_t itemsize = info(elements.dtype).bytes;
   if (!elements.reader) return elements.memory + first * itemsize;
-  const std::span<std::byte> target(buffer.data(), static_cast<size_t>(count * itemsize));
-  TRY(elements.reader->read(elements.offset + first * itemsize, target));
+  TRY(elements.reader->read(elements.offset + first * itemsize,
+                            buffer.first(static_cast<size_t>(count * itemsize))));
   return static_cast<const std::byte*>(buffer.data());
 }
 
@@ -120,21 +121,24 @@ Result<Difference> compare(const Elements& a, const Elements& b, double toleranc
   TRY(check_unchanged(b));
   const uint64_t size_a = info(a.dtype).bytes, size_b = info(b.dtype).bytes;
   const uint64_t piece = std::min(piece_of(a), piece_of(b));
-  const uint64_t step = kSurveyRead / std::max(size_a, size_b);
+  const uint64_t step = kSurveyRead / 2 / std::max(size_a, size_b);
   std::vector<Difference> found(pieces_of(a.count, piece));
   FirstFailure outcome;
   in_parallel(a.count, piece, [&](uint64_t begin, uint64_t end) noexcept {
     outcome.watch([&]() -> Status {
-      ReadBuffer buffer_a, buffer_b;
-      return step_through(
-          begin, end, step, outcome, options, [&](uint64_t first, uint64_t count) -> Status {
-            TRY_ASSIGN(const std::byte* bytes_a, bytes_of(a, first, count, buffer_a));
-            TRY_ASSIGN(const std::byte* bytes_b, bytes_of(b, first, count, buffer_b));
-            add_difference(bytes_a, a.dtype, bytes_b, b.dtype, count, tolerance,
-                           found[first / piece]);
-            count_done(options, count * (size_a + size_b));
-            return {};
-          });
+      ReadBuffer buffer;
+      const auto halves = std::span(buffer);
+      return step_through(begin, end, step, outcome, options,
+                          [&](uint64_t first, uint64_t count) -> Status {
+                            TRY_ASSIGN(const std::byte* bytes_a,
+                                       bytes_of(a, first, count, halves.first(kSurveyRead / 2)));
+                            TRY_ASSIGN(const std::byte* bytes_b,
+                                       bytes_of(b, first, count, halves.last(kSurveyRead / 2)));
+                            add_difference(bytes_a, a.dtype, bytes_b, b.dtype, count, tolerance,
+                                           found[first / piece]);
+                            count_done(options, count * (size_a + size_b));
+                            return {};
+                          });
     });
   });
   TRY(outcome.take());
