@@ -5,7 +5,6 @@ export type * from './index.js'
 export {
   Checkpoint,
   CheckpointError,
-  diffCheckpoints,
   FormatError,
   isCheckpointError,
   LIMITS,
@@ -17,12 +16,9 @@ export {
   PyGlobal,
   PyObject,
   RemoteError,
-  RULES,
-  readExpected,
   StateError,
   Storage,
   Tensor,
   UnsafeError,
   UnsupportedError,
-  verifyZoo,
 } from './index.js'

@@ -53,25 +53,3 @@ export type { Layout, QScheme } from './tables'
 export { Tensor } from './tensor'
 export type { RecordVerdict, Verdict, VerifyOptions, VerifyProgress } from './verify'
 export type { Progress, WatchOptions } from './watch'
-export { type Expected, readExpected } from './zoo/complete'
-export {
-  type CheckpointDifference,
-  type DiffOptions,
-  type DiffProgress,
-  diffCheckpoints,
-  type LoneTensor,
-  type TensorDifference,
-  type ValueDifference,
-} from './zoo/diff'
-export type {
-  Finding,
-  Integrity,
-  NamedGlobal,
-  Result,
-  Safety,
-  Status,
-  TensorDetail,
-  ValueStatistics,
-} from './zoo/result'
-export { RULES, type RuleId, type Severity } from './zoo/rules'
-export { type VerifyZooOptions, verifyZoo } from './zoo/verify'

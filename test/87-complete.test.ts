@@ -49,7 +49,7 @@ test('a ResNet-18 from before torch 0.4.1 lacks exactly 20 names', () => {
     rule: 'complete/norm',
     severity: 'warning',
     message:
-      "layer 'bn1' has statistics but no 'bn1.num_batches_tracked', which torch before 0.4.1 did not have",
+      "Layer 'bn1' has statistics but no 'bn1.num_batches_tracked', which torch before 0.4.1 did not have.",
   })
 })
 
@@ -118,14 +118,14 @@ describe('what is expected', () => {
     expect(found.map(({ rule, message }) => [rule, message])).toEqual([
       [
         'complete/missing',
-        "tensor 'module.tied' is not there; the nearest name that is left is 'tied'",
+        "Tensor 'module.tied' is not there; the nearest name that is left is 'tied'.",
       ],
-      ['complete/shape', "tensor 'weight' is float32[2, 3] where float16[3, 2] is expected"],
+      ['complete/shape', "Tensor 'weight' is float32[2, 3] where float16[3, 2] is expected."],
       [
         'complete/unexpected',
-        "tensor 'tied' is not expected; the nearest name that is left is 'module.tied'",
+        "Tensor 'tied' is not expected; the nearest name that is left is 'module.tied'.",
       ],
-      ['complete/unexpected', "tensor 'other' is not expected"],
+      ['complete/unexpected', "Tensor 'other' is not expected."],
     ])
   })
 

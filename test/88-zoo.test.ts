@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
-import { type Result, verifyZoo } from '../lib/index'
+import { type Result, verifyZoo } from '../lib/zoo/index'
 import { writeCheckpoint } from './support/checkpoint-writer'
 import { FIXTURES } from './support/golden'
 import { ramp, temporaryFolder, writeSample } from './support/samples'

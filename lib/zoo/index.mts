@@ -1,0 +1,13 @@
+/**
+ * `torchmap/zoo` for `import`.
+ */
+export type * from './index.js'
+export {
+  diffCheckpoints,
+  RULES,
+  readExpected,
+  scanSafety,
+  scanSafetySync,
+  verifyZoo,
+  writeReport,
+} from './index.js'
