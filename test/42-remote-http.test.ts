@@ -209,6 +209,53 @@ describe('loading', () => {
     expect(tensorOf(checkpoint, 'column').data).toEqual(Float32Array.of(42, 3))
   })
 
+  test('what was written to a part that was here stays, and is no damage', async () => {
+    const golden = join(FIXTURES, 'torch-2.13/tied.pt')
+    const checkpoint = await open(server.add('tied.pt', readFileSync(golden)))
+    const row = (await tensorOf(checkpoint, 'decoder.row').load()) as Float32Array
+    expect(row.length).toBeLessThan(tensorOf(checkpoint, 'decoder.weight').size)
+    row[0] = 42
+    await checkpoint.load()
+    const { storageOffset } = tensorOf(checkpoint, 'decoder.row')
+    const wanted = tensorOf(openSync(golden), 'decoder.weight').data.slice()
+    wanted[storageOffset] = 42
+    expect(tensorOf(checkpoint, 'decoder.weight').data).toEqual(wanted)
+  })
+
+  test('a stream gives up what others are fetching, and they get it all the same', async () => {
+    const checkpoint = await open(url, { remote: { connections: 2 } })
+    server.latency = 5
+    const streamed = (async () => {
+      let count = 0
+      for await (const { data } of checkpoint.stream({ names, budget: 4 * SIZE }))
+        if (isRamp(data, count)) ++count
+      return count
+    })()
+    for (let i = COUNT - 1; i > 0; i -= 7) {
+      const name = `layer.${i}`
+      expect(isRamp(await tensorOf(checkpoint, name).load(), i)).toBe(true)
+    }
+    expect(await streamed).toBe(COUNT)
+    server.latency = 0
+  })
+
+  test('thousands one by one cost no more than all together', async () => {
+    const path = join(folder, 'many.pth')
+    const many = Array.from({ length: 20_000 }, (_, i) => `t${i}`)
+    writeCheckpoint(
+      path,
+      many.map((name, i) => ({ name, type: 'Byte', key: String(i), numel: 8, shape: [8] })),
+      many.map((_, i) => {
+        return { key: String(i), size: 8, parts: [{ offset: 0, bytes: Buffer.alloc(8, i) }] }
+      }),
+    )
+    const checkpoint = await open(server.add('many.pth', readFileSync(path)))
+    server.reset()
+    const all = await Promise.all(Array.from(checkpoint.tensors.values(), (one) => one.load()))
+    expect(all.every((data, i) => data[7] === (i & 255))).toBe(true)
+    expect(server.requests.length).toBeLessThan(20)
+  })
+
   test('progress comes to the total, in bytes', async () => {
     const checkpoint = await open(url)
     const seen: LoadProgress[] = []

@@ -10,7 +10,7 @@ import type { OpenOptions } from '../request'
 export const VERSION = 1
 
 /** What `open` was told, as far as it can be sent. */
-export type KeptOptions = Omit<OpenOptions, 'signal' | 'verify' | 'parts'>
+export type KeptOptions = Omit<OpenOptions, 'signal' | 'verify' | 'parts' | 'remote'>
 
 interface AnyHandle {
   readonly version: typeof VERSION

@@ -12,7 +12,7 @@ import type { Gate } from './gate'
 import { Intervals } from './intervals'
 import type { RemoteObject } from './object'
 import { requestsFor } from './requests'
-import type { RemoteStorages } from './storages'
+import type { Piece, RemoteStorages } from './storages'
 
 /** Bytes in front of what is wanted that are fetched with it to save asking for the header first. */
 const LONGEST_DETOUR = 2 ** 16
@@ -20,9 +20,17 @@ const LONGEST_DETOUR = 2 ** 16
 /** Bytes of a storage so long that several requests share it, for which its place must be known. */
 const SHARED = 2 ** 25
 
+/** Bytes of one storage that are wanted, and where they go. */
+interface Wanted {
+  readonly storage: number
+  readonly ranges: Intervals
+  readonly piece: Piece
+}
+
 /** What is fetched together. */
 interface Batch {
-  readonly wanted: readonly Range[]
+  /** By piece: of a long storage there can be several. */
+  readonly wanted: Map<Piece, Wanted>
   readonly control: AbortController
   /** Callers that wait for it; it is given up when there are none. */
   waiting: number
@@ -37,8 +45,10 @@ export class Fetcher {
   readonly #gate: Gate
   readonly #places = new Map<number, Place>()
   readonly #batches = new Set<Batch>()
+  /** Those that bring bytes to a piece. */
+  readonly #coming = new Map<Piece, Set<Batch>>()
   /** The one that has not begun: it still takes what is asked for. */
-  #next: { wanted: Range[]; batch: Batch } | undefined
+  #next: Batch | undefined
 
   constructor(session: FileSession, storages: RemoteStorages, object: RemoteObject, gate: Gate) {
     this.#session = session
@@ -60,14 +70,14 @@ export class Fetcher {
       const absent = wanted.filter((range) => !this.#storages.isHere(range))
       if (absent.length === 0) return
       this.#storages.prepare(absent)
-      const missing = absent.flatMap((range) => this.#gaps(range, this.#storages.room(range).here))
-      const fresh = missing.flatMap((range) => this.#gaps(range, this.#coming(range.storage)))
-      if (fresh.length > 0) this.#ask(fresh)
-      const touched = new Set(missing.map(({ storage }) => storage))
-      const batches = [...this.#batches].filter((batch) =>
-        batch.wanted.some(({ storage }) => touched.has(storage)),
-      )
-      await Promise.all(batches.map((batch) => this.#wait(batch, signal)))
+      const batches = new Set<Batch>()
+      for (const range of absent) {
+        const piece = this.#storages.room(range)
+        for (const [start, end] of piece.here.gaps(range.start, range.end))
+          this.#ask({ storage: range.storage, start, end }, piece)
+        for (const batch of this.#coming.get(piece) ?? []) batches.add(batch)
+      }
+      await Promise.all(Array.from(batches, (batch) => this.#wait(batch, signal)))
     }
   }
 
@@ -76,42 +86,51 @@ export class Fetcher {
     for (const batch of this.#batches) giveUp(batch)
   }
 
-  #gaps({ storage, start, end }: Range, there: Intervals): Range[] {
-    return there.gaps(start, end).map(([from, to]) => ({ storage, start: from, end: to }))
+  /** Has what of a range is not under way brought by the next batch. */
+  #ask({ storage, start, end }: Range, piece: Piece): void {
+    let missing = [[start, end] as const]
+    for (const { wanted } of this.#coming.get(piece) ?? [])
+      missing = missing.flatMap(([from, to]) => wanted.get(piece)!.ranges.gaps(from, to))
+    if (missing.length === 0) return
+    this.#next ??= this.#begin()
+    let wanted = this.#next.wanted.get(piece)
+    if (wanted === undefined) {
+      wanted = { storage, ranges: new Intervals(), piece }
+      this.#next.wanted.set(piece, wanted)
+      const coming = this.#coming.get(piece) ?? new Set()
+      this.#coming.set(piece, coming.add(this.#next))
+    }
+    for (const [from, to] of missing) wanted.ranges.add(from, to)
   }
 
-  /** What of a storage is under way. */
-  #coming(storage: number): Intervals {
-    const coming = new Intervals()
-    for (const { wanted } of this.#batches) {
-      for (const range of wanted) if (range.storage === storage) coming.add(range.start, range.end)
+  /** A batch that is fetched after everything that is asked for in this turn. */
+  #begin(): Batch {
+    const batch: Batch = {
+      wanted: new Map(),
+      control: new AbortController(),
+      waiting: 0,
+      isGivenUp: false,
+      done: Promise.resolve(),
     }
-    return coming
+    this.#batches.add(batch)
+    batch.done = Promise.resolve()
+      .then(() => {
+        this.#next = undefined
+        return this.#run(batch)
+      })
+      .finally(() => this.#end(batch))
+    // Those who wait hear of it.
+    batch.done.catch(() => {})
+    return batch
   }
 
-  #ask(wanted: readonly Range[]): void {
-    if (this.#next === undefined) {
-      const all: Range[] = []
-      const batch: Batch = {
-        wanted: all,
-        control: new AbortController(),
-        waiting: 0,
-        isGivenUp: false,
-        done: Promise.resolve(),
-      }
-      this.#next = { wanted: all, batch }
-      this.#batches.add(batch)
-      // After everything that is asked for in this turn.
-      batch.done = Promise.resolve()
-        .then(() => {
-          this.#next = undefined
-          return this.#run(batch)
-        })
-        .finally(() => this.#batches.delete(batch))
-      // Those who wait hear of it.
-      batch.done.catch(() => {})
+  #end(batch: Batch): void {
+    this.#batches.delete(batch)
+    for (const piece of batch.wanted.keys()) {
+      const coming = this.#coming.get(piece)
+      coming?.delete(batch)
+      if (coming?.size === 0) this.#coming.delete(piece)
     }
-    this.#next.wanted.push(...wanted)
   }
 
   async #wait(batch: Batch, signal: AbortSignal | undefined): Promise<void> {
@@ -134,21 +153,24 @@ export class Fetcher {
 
   async #run({ wanted, control }: Batch): Promise<void> {
     const headers: Delivery[] = []
-    const counts = new Map<number, number>()
-    for (const { storage } of wanted) counts.set(storage, (counts.get(storage) ?? 0) + 1)
-    for (const range of wanted) {
-      const place = this.#place(range.storage)
-      const isFar = range.start > LONGEST_DETOUR || place.slack > 2 * LONGEST_DETOUR
-      const isShared = range.end - range.start > SHARED || counts.get(range.storage)! > 1
-      if (place.payload === undefined && (isFar || isShared))
-        headers.push(new Delivery(range, place, undefined))
+    for (const { storage, ranges } of wanted.values()) {
+      const place = this.#place(storage)
+      const all = [...ranges]
+      for (const [start, end] of all) {
+        const isFar = start > LONGEST_DETOUR || place.slack > 2 * LONGEST_DETOUR
+        const isShared = end - start > SHARED || all.length > 1
+        if (place.payload === undefined && (isFar || isShared))
+          headers.push(new Delivery({ storage, start, end }, place, undefined))
+      }
     }
     await this.#request(headers, control)
-    const deliveries = wanted.map((range) => {
-      return new Delivery(range, this.#place(range.storage), this.#storages.room(range))
-    })
-    await this.#request(deliveries, control)
-    for (const range of wanted) this.#accept(range)
+    const bodies: Delivery[] = []
+    for (const { storage, ranges, piece } of wanted.values()) {
+      for (const [start, end] of ranges)
+        bodies.push(new Delivery({ storage, start, end }, this.#place(storage), piece))
+    }
+    await this.#request(bodies, control)
+    for (const one of wanted.values()) this.#accept(one)
   }
 
   async #request(deliveries: Delivery[], control: AbortController): Promise<void> {
@@ -187,24 +209,24 @@ export class Fetcher {
     return place
   }
 
-  #accept(range: Range): void {
-    const { storage, start, end } = range
-    const piece = this.#storages.room(range)
-    if (!piece.arrived.has(start, end)) {
+  #accept({ storage, ranges, piece }: Wanted): void {
+    for (const [start, end] of ranges) {
+      if (piece.arrived.has(start, end)) continue
       const message = `bytes ${start} to ${end} of a storage did not all come`
       throw new RemoteError('REMOTE_FAILED', message, { path: this.#session.path })
     }
     const stored = this.#storages.storedBytes(storage)
     const expected = this.#cell(storage, 'crc')
     const isWhole = piece.start === 0 && piece.end === stored && piece.arrived.has(0, stored)
-    if (isWhole && expected !== 0 && !piece.here.has(0, stored)) {
+    // What somebody could look at before may have been written to.
+    if (isWhole && expected !== 0 && piece.here.isEmpty) {
       const actual = binding.crc32(piece.bytes)
       if (actual !== expected) {
         this.#storages.forget(storage)
         throw this.#mismatch(storage, expected, actual)
       }
     }
-    piece.here.add(start, end)
+    for (const [start, end] of ranges) piece.here.add(start, end)
   }
 
   #mismatch(storage: number, expected: number, actual: number): FormatError {

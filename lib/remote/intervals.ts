@@ -22,6 +22,14 @@ export class Intervals {
     this.#ends.splice(from, to - from, end)
   }
 
+  get isEmpty(): boolean {
+    return this.#starts.length === 0
+  }
+
+  *[Symbol.iterator](): Generator<readonly [start: number, end: number]> {
+    for (const [i, start] of this.#starts.entries()) yield [start, this.#ends[i]!]
+  }
+
   has(start: number, end: number): boolean {
     if (start >= end) return true
     const i = this.#firstEndAtLeast(start + 1)

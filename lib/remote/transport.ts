@@ -82,19 +82,22 @@ class NodeAnswer implements Answer {
   read(take: (chunk: Uint8Array) => boolean): Promise<void> {
     const message = this.#message
     return new Promise((resolve, reject) => {
+      let isEnough = false
       message.on('data', (chunk: Uint8Array) => {
+        if (isEnough) return
         try {
           if (take(chunk)) return
-          // A body that is at its end leaves the connection for the next request.
-          if (!message.complete) setImmediate(() => message.complete || message.destroy())
-          message.removeAllListeners('data').resume()
-          resolve()
         } catch (error) {
           reject(error)
           message.destroy()
+          return
         }
+        isEnough = true
+        // A body that is at its end leaves the connection for the next request.
+        setImmediate(() => message.complete || message.destroy())
       })
-      message.once('end', resolve).once('close', resolve).once('error', reject)
+      message.once('end', resolve).once('close', resolve)
+      message.once('error', (error) => (isEnough ? resolve() : reject(error)))
     })
   }
 }
