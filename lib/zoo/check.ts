@@ -125,7 +125,7 @@ async function scan(draft: Draft, { files }: Model, { limits, signal }: CheckOpt
 
 async function readWhole(draft: Draft, model: Model, options: CheckOptions): Promise<void> {
   const { limits, signal } = options
-  const checkpoint = await open(model.source, { limits, signal, parts: 'lazy' })
+  const checkpoint = await open(model.source, { limits, signal, parts: 'lazy', io: 'pread' })
   try {
     const { format, flavor, producer, tensors } = checkpoint
     const words = [producer.framework?.name, producer.torch && `torch ${producer.torch}`]
