@@ -181,8 +181,8 @@ export interface NativeDifference {
 }
 
 export interface ScanNativeOptions {
-  /** Caps by the names of limits.def. */
-  limits: Record<string, number>
+  /** Caps by the names of limits.def; nothing for the default ones. */
+  limits: Record<string, number> | undefined
   /** The file is a series of archives. */
   series: boolean
   /** Looks at the inflated records alone; the rest was looked at before. */

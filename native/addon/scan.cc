@@ -90,7 +90,9 @@ ScanWork read_scan(const Napi::CallbackInfo& info) {
     work.bytes = bytes_of(info[0]);
   }
   const auto options = info[1].As<Napi::Object>();
-  work.options.limits = limits_of(options.Get("limits"));
+  // Looking up ten of them takes as long as decoding a small pickle.
+  const Napi::Value limits = options.Get("limits");
+  if (!limits.IsUndefined()) work.options.limits = limits_of(limits);
   work.options.series = options.Get("series").ToBoolean();
   work.only_inflated = options.Get("onlyInflated").ToBoolean();
   const auto inflated = info[2].As<Napi::Array>();

@@ -88,7 +88,7 @@ interface Found {
 class Scan {
   readonly #source: string | Uint8Array
   readonly #path: string | undefined
-  readonly #limits: Limits
+  readonly #limits: Partial<Limits> | undefined
   /** Of deflated records. */
   readonly #refused: Finding[] = []
   /** Whether the native side looked at everything the last time. */
@@ -99,7 +99,7 @@ class Scan {
     // Other threads could change shared bytes while they are looked at.
     this.#source = isShared ? new Uint8Array(source) : source
     this.#path = typeof source === 'string' ? source : path
-    this.#limits = { ...LIMITS, ...limits }
+    this.#limits = limits
   }
 
   async run(inflated: Inflated[], step: () => void): Promise<Outcome<Scanned>> {
@@ -125,11 +125,16 @@ class Scan {
   }
 
   inflate(records: readonly Deflated[]): Inflated[] {
-    return inflateAll(this.#source, records, this.#limits.inflatedBytes, (record, why) => {
-      this.#refused.push(
-        finding('safe/unread', `the record cannot be inflated: ${why}`, { record }),
-      )
-    })
+    return inflateAll(
+      this.#source,
+      records,
+      this.#limits?.inflatedBytes ?? LIMITS.inflatedBytes,
+      (record, why) => {
+        this.#refused.push(
+          finding('safe/unread', `the record cannot be inflated: ${why}`, { record }),
+        )
+      },
+    )
   }
 
   /** Unpacks what native/addon/scan.cc packs. */

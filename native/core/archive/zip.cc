@@ -99,6 +99,7 @@ Result<ZipArchive> ZipArchive::read(Source& source, const Limits& limits) {
 
   ZipArchive archive;
   archive.directory_offset_ = place.offset;
+  archive.directory_end_ = place.offset + place.size;
   TRY_ASSIGN(const ByteSpan directory, source.view(place.offset, place.size));
   TRY(archive.read_entries(directory, place.count, place.shift));
   TRY(archive.bound_payloads());

@@ -9,6 +9,7 @@
 // are refused.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <string_view>
@@ -86,6 +87,8 @@ class ZipArchive {
 
   // Start in bytes of the central directory: no payload reaches beyond it.
   uint64_t directory_offset() const { return directory_offset_; }
+  // Behind it; the same where the archive was salvaged.
+  uint64_t directory_end() const { return std::max(directory_end_, directory_offset_); }
 
  private:
   Status read_entries(ByteSpan directory, uint64_t count, uint64_t shift);
@@ -94,7 +97,7 @@ class ZipArchive {
 
   std::vector<Record> records_;
   std::string_view root_;
-  uint64_t directory_offset_ = 0;
+  uint64_t directory_offset_ = 0, directory_end_ = 0;
   // Open addressing by the hash of names without case; a power of two long. The rest of the hash
   // stands beside the index, so that a name is looked at only when it very likely is the one.
   struct Slot {

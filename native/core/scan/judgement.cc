@@ -113,10 +113,11 @@ bool is_safe(const GlobalName& global) {
 
 Judgement judge_global(std::string_view module, std::string_view name) {
   const GlobalName written{module, name, 0};
+  if (has(kUndecided, written)) return Judgement::kUnknown;
   if (is_safe(written)) return Judgement::kSafe;
   const GlobalName meant = python3_name(written);
+  if (has(kUndecided, meant)) return Judgement::kUnknown;
   if (is_safe(meant)) return Judgement::kSafe;
-  if (has(kUndecided, written) || has(kUndecided, meant)) return Judgement::kUnknown;
   return is_dangerous(written) || is_dangerous(meant) ? Judgement::kDangerous : Judgement::kUnknown;
 }
 

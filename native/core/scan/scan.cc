@@ -14,9 +14,10 @@ Result<ScanReport> scan_source(Source& source, const ScanOptions& options) {
   if (source.size() > kSmall) {
     TRY(scanner.scan(source, {}));
   } else {
-    std::vector<std::byte> bytes(static_cast<size_t>(source.size()));
-    TRY(source.read(0, bytes));
-    SpanSource small(bytes);
+    const auto size = static_cast<size_t>(source.size());
+    const std::unique_ptr<std::byte[]> bytes(new std::byte[size]);
+    TRY(source.read(0, {bytes.get(), size}));
+    SpanSource small({bytes.get(), size});
     TRY(scanner.scan(small, {}));
   }
   return report;

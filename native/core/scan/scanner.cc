@@ -137,7 +137,7 @@ Status Scanner::stream(Source& source, const PicklePlace& place, Sure sure) {
     if (outermost) report_.foreign = foreign;
     if (hides_something(foreign)) {
       unread((outermost ? "the file is " : "the record is ") + foreign, place, place.offset);
-    } else if (outermost && foreign.empty() && first.next > 0) {
+    } else if (outermost && foreign.empty() && (first.next > 0 || head[0] == std::byte{0x80})) {
       unread("the file begins like a pickle and is none behind byte " + std::to_string(first.next),
              place, place.offset + first.next);
     }

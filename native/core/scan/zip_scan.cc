@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "core/archive/zip_directory.h"
 #include "core/archive/zip_layout.h"
 #include "core/format/package_reader.h"
 #include "core/format/pt2_reader.h"
@@ -280,8 +279,7 @@ Status ZipScan::gap(uint64_t from, uint64_t to, const char* where) {
 
 // Behind the directory come the end records and a comment.
 Status ZipScan::tail() {
-  TRY_ASSIGN(const ZipDirectory directory, find_zip_directory(source_));
-  uint64_t at = directory.offset + directory.size;
+  uint64_t at = archive_->directory_end();
   std::array<std::byte, kEndBytes> bytes;
   const auto left = [&] { return source_.size() - at; };
   if (is_word(source_, at, kEnd64Start) && left() >= 12) {
