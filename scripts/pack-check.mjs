@@ -14,14 +14,18 @@ const consumer = {
     const assert = require('node:assert/strict')
     const torchmap = require('torchmap')
     const adapter = require('torchmap/onnxruntime')
+    const zoo = require('torchmap/zoo')
     assert.equal(require('torchmap/result.schema.json').$id, 'urn:torchmap:result')
     const same = (imported, required) => {
       assert.deepEqual(Object.keys(imported).sort(), Object.keys(required).sort())
       for (const name of Object.keys(required)) assert.equal(imported[name], required[name])
     }
-    Promise.all([import('torchmap'), import('torchmap/onnxruntime')]).then((imported) => {
+    Promise.all([
+      import('torchmap'), import('torchmap/onnxruntime'), import('torchmap/zoo'),
+    ]).then((imported) => {
       same(imported[0], torchmap)
       same(imported[1], adapter)
+      same(imported[2], zoo)
       if (!process.argv[2]) return
       const checkpoint = torchmap.openSync(process.argv[2])
       assert(checkpoint.tensors.size > 0)
@@ -97,6 +101,7 @@ function pack(folder) {
     'assets/report/page.js',
     'dist/index.d.mts',
     'dist/onnxruntime.d.mts',
+    'dist/zoo/index.d.mts',
   ]) {
     assert(paths.includes(path), `${path} is not packed`)
   }

@@ -189,7 +189,7 @@ describe('ways to name and to call', () => {
       chain: [],
     })
     const finding = scan.findings.find(({ rule }) => rule === 'safe/dangerous-global')
-    expect(finding?.message).toBe('the pickle calls os.system, inside a call of my.nets.build')
+    expect(finding?.message).toBe('The pickle calls os.system, inside a call of my.nets.build.')
     expect(finding?.offset).toBe(row?.offset)
   })
 
