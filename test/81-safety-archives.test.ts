@@ -330,8 +330,8 @@ describe('other containers', () => {
     return bytes(...blocks, Buffer.alloc(1024))
   }
   const npy = (descr: string, data: Uint8Array) => {
-    const header =
-      `{'descr': '${descr}', 'fortran_order': False, 'shape': (1,), }`.padEnd(117) + '\n'
+    const shape = `{'descr': '${descr}', 'fortran_order': False, 'shape': (1,), }`
+    const header = `${shape.padEnd(117)}\n`
     return bytes(Buffer.from('\x93NUMPY\x01\x00', 'latin1'), header.length, 0, header, data)
   }
   check({

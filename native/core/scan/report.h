@@ -48,4 +48,9 @@ struct ScanReport {
 // Rows of a report: what a hostile file can make of it is no larger.
 inline constexpr size_t kMostGlobals = 4096, kMostFindings = 512;
 
+// "1 byte", "2 bytes"
+inline std::string bytes_text(uint64_t count) {
+  return std::to_string(count) + (count == 1 ? " byte" : " bytes");
+}
+
 }  // namespace torchmap

@@ -36,6 +36,7 @@ class Scanner {
   friend class ZipScan;
 
   static constexpr unsigned kDeepest = 4;
+  static constexpr size_t kSearchChunk = size_t{1} << 18;
 
   // How sure it is that there is a pickle.
   enum class Sure : uint8_t {
@@ -47,6 +48,8 @@ class Scanner {
     bool counted = false;  // a pickle, though a broken one
     uint64_t next = 0;     // bytes: behind it, or where it breaks
     Decoded decoded;
+    Status failure;  // where it is not
+    Oddities oddities;
     std::vector<std::byte> bytes;  // what the pool points into
     std::unique_ptr<Pool> pool;
   };
@@ -64,6 +67,7 @@ class Scanner {
   Status tar(Source& source, const PicklePlace& place);
   Status tar_numbers(Source& source, const PicklePlace& place, bool has_elements);
   Status npy(Source& source, const PicklePlace& place);
+  Result<Attempt> decode(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
   Result<Attempt> attempt(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
   Status carried(const Examined& examined, const PicklePlace& place);
   bool too_deep(const PicklePlace& place);

@@ -26,10 +26,6 @@ bool is_word(Source& source, uint64_t offset, uint32_t word) {
          load_le<uint32_t>(bytes.data()) == word;
 }
 
-std::string count_of(uint64_t bytes) {
-  return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
-}
-
 std::string_view last_part(std::string_view name) {
   name.remove_prefix(std::min(name.size(), name.rfind('/') + 1));
   return name.ends_with(".storage") ? name.substr(0, name.size() - 8) : name;
@@ -175,7 +171,7 @@ Status Scanner::scan_record(Source& bytes, const PicklePlace& place, std::string
   if (archive) {
     if (!is_pt2_)
       add_finding(report_, "safe/nested-archive",
-                  "the record is an archive of " + count_of(bytes.size()), place, 0);
+                  "the record is an archive of " + bytes_text(bytes.size()), place, 0);
   } else if (found && !expected && !name.ends_with(".npy") && !name.ends_with(".debug_pkl")) {
     add_finding(report_, "safe/nested-pickle", "the record is a pickle by what is in it", place, 0);
   } else if (!found && encrypted) {
@@ -247,7 +243,7 @@ Status ZipScan::gap(uint64_t from, uint64_t to, const char* where) {
     filled = std::all_of(chunk.begin(), chunk.end(), [](std::byte b) { return b == std::byte{}; });
   }
   if (filled) return {};
-  add_finding(scanner_.report_, "safe/hidden-bytes", count_of(to - from) + " " + where, place_,
+  add_finding(scanner_.report_, "safe/hidden-bytes", bytes_text(to - from) + " " + where, place_,
               place_.offset + from);
   if (is_word(source_, from, kLocalSignature)) {
     disagreement("a record at byte " + std::to_string(from) + " is not in the directory", "", from);
