@@ -1,4 +1,4 @@
-// remote.mjs [FILE] [LATENCY]: loads FILE (large.pth of the benchmark's inputs) from a server in a process of its own that
+// remote.mjs [FILE] [LATENCY] (with node --expose-gc): loads FILE (large.pth of the benchmark's inputs) from a server in a process of its own that
 // answers LATENCY (20) ms late: requests and bytes up to the first tensor, then all tensors, beside plain downloads of
 // the whole file by Node's client and by curl, to nowhere. Medians of interleaved rounds.
 
@@ -8,11 +8,14 @@ import { createReadStream, existsSync, statSync } from 'node:fs'
 import { createServer, get } from 'node:http'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { folder } from './inputs.mjs'
 
 const require = createRequire(import.meta.url)
 const ROUNDS = 5
+/** Milliseconds for memory to be given back. */
+const SETTLED = 200
 const BLOCK = 2 ** 20
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
@@ -40,7 +43,10 @@ function serve(path, latency) {
   server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
 }
 
+/** Milliseconds; what others have left behind is collected before. */
 async function clock(work) {
+  global.gc?.()
+  await sleep(SETTLED)
   const start = performance.now()
   await work()
   return performance.now() - start
@@ -81,7 +87,6 @@ async function measure(path, latency) {
       await clock(() => execFileSync('curl', ['-s', '-o', '/dev/null', url])),
     )
     times['Node, into memory'].push(await clock(() => download(url, new Uint8Array(size))))
-    global.gc?.()
     await asked()
     let checkpoint
     const start = performance.now()
