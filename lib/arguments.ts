@@ -3,6 +3,7 @@
  * codes.
  */
 import { inspect } from 'node:util'
+import { editsBetween } from './edits'
 
 /** An error of Node's shape for a wrong argument. */
 export type ArgumentError = (TypeError | RangeError) & {
@@ -67,26 +68,15 @@ export function checkRange(start: number, end: number, length: number): void {
   }
 }
 
+/** Letters of a name that somebody could have meant another by. */
+const LONGEST_NAME = 64
+
 /** The known name that `given` most likely meant, or nothing when none is near. */
 function nearestName(given: string, known: readonly string[]): string | undefined {
+  if (given.length > LONGEST_NAME) return undefined
   const ranked = known
-    .map((name) => ({ name, edits: editDistance(given.toLowerCase(), name.toLowerCase()) }))
+    .map((name) => ({ name, edits: editsBetween(given.toLowerCase(), name.toLowerCase()) }))
     .sort((a, b) => a.edits - b.edits)
   const best = ranked[0]
   return best !== undefined && best.edits <= Math.max(2, given.length >> 1) ? best.name : undefined
-}
-
-/** Levenshtein's, over names short enough not to care about its cost. */
-function editDistance(a: string, b: string): number {
-  if (a.length > 64) return a.length
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; ++i) {
-    const next = [i]
-    for (let j = 1; j <= b.length; ++j) {
-      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
-    }
-    row = next
-  }
-  return row[b.length]!
 }

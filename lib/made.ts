@@ -124,6 +124,10 @@ class MadeStorages implements Storages {
     return this.#whole(index)
   }
 
+  isBrought(_index: number): boolean {
+    return false
+  }
+
   forget(index: number): void {
     if (this.#spans.get(index)?.zeroCopy === false) this.#spans.delete(index)
   }

@@ -14,6 +14,7 @@ import {
   type NativeIndex,
   type NativeOptions,
   type Opened,
+  type Outcome,
   type SharedFile,
 } from './binding'
 import { errorFrom, FormatError } from './errors'
@@ -142,25 +143,31 @@ export class Request {
 
   /** Opens a file off the main thread. */
   async openFile(path: string): Promise<FileContent> {
+    const attempt = this.#attempt(path)
+    for (;;) {
+      const outcome = await this.#stoppable((cancel) => binding.open(path, attempt.native, cancel))
+      if (!outcome.failure) return attempt.content(outcome)
+      const record = attempt.deflated(outcome.failure)
+      attempt.inflated(record, await readBytes(path, record))
+    }
+  }
+
+  /** Native opening that the signal stops. */
+  async #stoppable(
+    work: (cancel: Uint8Array) => Promise<Outcome<Opened>>,
+  ): Promise<Outcome<Opened>> {
     const { signal } = this
     signal?.throwIfAborted()
-    const attempt = this.#attempt(path)
     const cancel = new Uint8Array(1)
     const stop = () => {
       cancel[0] = 1
     }
     signal?.addEventListener('abort', stop, { once: true })
     try {
-      for (;;) {
-        const outcome = await binding.open(path, attempt.native, cancel)
-        if (signal?.aborted) {
-          if (!outcome.failure) binding.close(outcome.handle, [])
-          throw signal.reason
-        }
-        if (!outcome.failure) return attempt.content(outcome)
-        const record = attempt.deflated(outcome.failure)
-        attempt.inflated(record, await readBytes(path, record))
-      }
+      const outcome = await work(cancel)
+      if (!signal?.aborted) return outcome
+      if (!outcome.failure) binding.close(outcome.handle, [])
+      throw signal.reason
     } finally {
       signal?.removeEventListener('abort', stop)
     }
@@ -205,27 +212,17 @@ export class Request {
   }
 
   async openObject(object: RemoteObject): Promise<FileContent> {
-    const { signal } = this
     const attempt = this.#attempt(object.path)
-    const opening = new Opening(object, this.limits, signal)
-    const cancel = new Uint8Array(1)
-    const stop = () => {
-      cancel[0] = 1
-    }
-    signal?.addEventListener('abort', stop, { once: true })
-    try {
-      for (;;) {
-        const outcome = await opening.run(attempt.native, cancel)
-        if (!outcome.failure) {
-          const session = new RemoteSession(outcome, object, this.limits, this.remote.gate)
-          return new FileContent(session, outcome)
-        }
-        const record = attempt.deflated(outcome.failure)
-        const { offset, stored } = record
-        attempt.inflated(record, await opening.read(offset, offset + stored))
+    const opening = new Opening(object, this.limits, this.signal)
+    for (;;) {
+      const outcome = await this.#stoppable((cancel) => opening.run(attempt.native, cancel))
+      if (!outcome.failure) {
+        const session = new RemoteSession(outcome, object, this.limits, this.remote.gate)
+        return new FileContent(session, outcome)
       }
-    } finally {
-      signal?.removeEventListener('abort', stop)
+      const record = attempt.deflated(outcome.failure)
+      const { offset, stored } = record
+      attempt.inflated(record, await opening.read(offset, offset + stored))
     }
   }
 

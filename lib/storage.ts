@@ -89,6 +89,8 @@ export interface Storages {
   span(index: number, start: number, end: number, unit: number): Span
   /** Gives up what was copied; asked for again, it is copied again. */
   forget(index: number): void
+  /** Whether bytes of a storage that is elsewhere were brought here. */
+  isBrought(index: number): boolean
   /** A copy of bytes [start, end) of a storage, as they are in host order. */
   copy(index: number, start: number, end: number): ArrayBuffer
 }
@@ -138,6 +140,10 @@ export class FileStorages implements Storages {
 
   isInFile(index: number): boolean {
     return this.#session.source === undefined && this.isAsStored(index)
+  }
+
+  isBrought(_index: number): boolean {
+    return false
   }
 
   forget(index: number): void {

@@ -4,7 +4,7 @@
  */
 import { wrongType, wrongValue } from './arguments'
 import { binding } from './binding'
-import { bring, isHere } from './bring'
+import { bring } from './bring'
 import { denseBytes } from './dtype'
 import { rowsWithParts, storedRange } from './extents'
 import { FileSession, type Session } from './session'
@@ -57,7 +57,7 @@ interface Item {
   extents: readonly Extent[]
   /** Of all extents; of the elements where it lies in no file. */
   bytes: number
-  /** Whether somebody had it brought here before. */
+  /** Whether somebody had something of its storages brought here before. */
   isKept: boolean
 }
 
@@ -96,10 +96,12 @@ export async function* stream(
   const behind = new Behind(release)
   // Half for what comes, half for what is being looked at.
   const most = budget / 2
-  let [loaded, next, ahead] = [0, 0, 0]
+  let [at, loaded, next, ahead] = [0, 0, 0, 0]
+  const control = new AbortController()
   try {
     for (const [i, item] of items.entries()) {
       const { session, tensor, name, bytes } = item
+      at = i
       signal?.throwIfAborted()
       session.checkOpen()
       if (ahead <= most / 2) {
@@ -107,7 +109,7 @@ export async function* stream(
         for (next = first; next < items.length && (ahead < most || next === i); ++next)
           ahead += items[next]!.bytes
         // Nobody waits: a page that is not there yet comes when it is touched.
-        void readAhead(items.slice(first, next), most).catch(() => {})
+        void readAhead(items.slice(first, next), most, control.signal).catch(() => {})
       }
       if (session.isRemote) await bring([placeOf(item)], { signal })
       const known = item.rows.filter((row) => session.data.has(row))
@@ -115,10 +117,23 @@ export async function* stream(
       if (!session.isClosed) behind.add(item, known, lastUses.get(session)!, i)
       ahead -= bytes
       loaded += bytes
+      at = i + 1
       onProgress?.({ phase: 'stream', loaded, total, name })
     }
   } finally {
     behind.flush()
+    control.abort()
+    for (const item of items.slice(at, next)) abandon(item)
+  }
+}
+
+/** Gives up what was fetched for a consumer that went away. */
+function abandon({ session, rows, isKept }: Item): void {
+  if (!session.isRemote || isKept || session.isClosed) return
+  for (const row of rows) {
+    const storage = session.catalog.storageOf(row)
+    session.data.delete(row)
+    if (storage !== undefined) session.storages.forget(storage)
   }
 }
 
@@ -139,9 +154,13 @@ export async function prefetch(tensors: Iterable<readonly [string, Tensor]>): Pr
 }
 
 /** @param most bytes of one tensor; the rest comes as it is read */
-async function readAhead(items: readonly Item[], most: number): Promise<void> {
+async function readAhead(
+  items: readonly Item[],
+  most: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const remote = items.filter(({ session }) => session.isRemote)
-  if (remote.length > 0) await bring(remote.map(placeOf), {})
+  if (remote.length > 0) await bring(remote.map(placeOf), { signal })
   const bySession = new Map<FileSession, number[]>()
   for (const { session, extents } of items) {
     if (!(session instanceof FileSession) || session.isRemote) continue
@@ -240,7 +259,10 @@ function itemsOf(tensors: Iterable<readonly [string, Tensor]>): Item[] {
     }
     const extents = rows.flatMap((own) => extentOf(session, own, known))
     const bytes = extents.reduce((sum, { start, end }) => sum + end - start, 0)
-    const isKept = session.isRemote && isHere(session, row)
+    const isKept = rows.some((own) => {
+      const storage = session.catalog.storageOf(own)
+      return storage !== undefined && session.storages.isBrought(storage)
+    })
     return { tensor, name, session, rows, extents, bytes, isKept }
   })
 }

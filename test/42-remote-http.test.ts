@@ -301,6 +301,22 @@ describe('what else reads elements', () => {
     expect(tensorOf(checkpoint, 'layer.9').data).toBe(kept)
   })
 
+  test('a stream that is left stops fetching, and keeps nothing of what came ahead', async () => {
+    const checkpoint = await open(url)
+    await checkpoint.load(['layer.3'])
+    server.latency = 20
+    for await (const { data } of checkpoint.stream({ names, budget: 32 * SIZE })) {
+      expect(isRamp(data, 0)).toBe(true)
+      break
+    }
+    server.latency = 0
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const { length } = server.requests
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(server.requests.length).toBe(length)
+    expect(names.filter((name) => tensorOf(checkpoint, name).isLoaded)).toEqual(['layer.3'])
+  })
+
   test('readable gives the same bytes as of the file', async () => {
     const [there, here] = [await open(url), openSync(large)]
     const bytes = async (checkpoint: Checkpoint) =>

@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { expect, test } from '@jest/globals'
+import { type Result, verifyZoo } from '../lib/zoo/index'
 import { type Model, modelsOf } from '../lib/zoo/walk'
 import { FIXTURES } from './support/golden'
 import { temporaryFolder, writeSample } from './support/samples'
@@ -40,6 +41,34 @@ test('files by their names, and by what they begin with', () => {
     'b/c.safetensors': ['b/c.safetensors'],
     'b/weights.txt': ['b/weights.txt'],
   })
+})
+
+test('arrays and packed files are looked at for what they hold, not opened', async () => {
+  const array = (descr: string) => {
+    const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': (1,), }`.padEnd(117)
+    return Buffer.concat([
+      Buffer.from('\x93NUMPY\x01\x00\x76\x00', 'latin1'),
+      Buffer.from(`${header}\n`),
+    ])
+  }
+  const root = tree('others', { 'a.pth': 'model' })
+  writeFileSync(join(root, 'plain.npy'), Buffer.concat([array('<f4'), Buffer.alloc(4)]))
+  const call = Buffer.from('cos\nsystem\n(S"true"\ntR.', 'latin1')
+  writeFileSync(join(root, 'object.npy'), Buffer.concat([array('|O'), call]))
+  writeFileSync(join(root, 'packed.7z'), Buffer.from('377abcaf271c0004', 'hex'))
+  const results: Result[] = []
+  for await (const result of verifyZoo(root)) results.push(result)
+  const brief = results.map(({ path, safety, integrity }) => [
+    relative(root, path),
+    safety,
+    integrity,
+  ])
+  expect(brief).toEqual([
+    ['a.pth', 'safe', 'absent'],
+    ['object.npy', 'dangerous', 'none'],
+    ['packed.7z', 'incomplete', 'none'],
+    ['plain.npy', 'safe', 'none'],
+  ])
 })
 
 test('parts with an index, counted shards, pairs', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { openSync } from '../lib/index'
 import { compareExpected, type Expected, gapsOf, readExpected } from '../lib/zoo/complete'
-import { nearestName } from '../lib/zoo/nearest'
+import { nearestOf } from '../lib/zoo/names'
 import { FIXTURES } from './support/golden'
 import { temporaryFolder, writeSample } from './support/samples'
 
@@ -158,7 +158,7 @@ describe('what is expected', () => {
 
 test('the nearest name', () => {
   const names = ['layer1.0.conv1.weight', 'layer1.0.bn1.weight', 'fc.weight', 'fc.bias']
-  expect(nearestName('module.layer1.0.conv1.weight', names)).toBe('layer1.0.conv1.weight')
-  expect(nearestName('model.fc.bias', names)).toBe('fc.bias')
-  expect(nearestName('something.else', names)).toBeUndefined()
+  expect(nearestOf('module.layer1.0.conv1.weight', names)).toBe('layer1.0.conv1.weight')
+  expect(nearestOf('model.fc.bias', names)).toBe('fc.bias')
+  expect(nearestOf('something.else', names)).toBeUndefined()
 })

@@ -3,9 +3,10 @@ import { createWriteStream, existsSync, readFileSync, statSync, truncateSync } f
 import { dirname, resolve } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { readExpected } from '../zoo/complete'
+import { statusOf } from '../zoo/finding'
 import { absentModels, checkLock, type Lock, lockOf, readLock, writeLock } from '../zoo/lock'
 import { Report, type ReportFormat } from '../zoo/report/report'
-import type { Finding, Result, Status } from '../zoo/result'
+import type { Finding, Result } from '../zoo/result'
 import { exitCodeOf, type FailOn } from '../zoo/summary'
 import { verifyZoo } from '../zoo/verify'
 import { modelsOf } from '../zoo/walk'
@@ -95,9 +96,7 @@ function recordedOf({ path, bytes, files, details }: Result): Recorded {
 
 function withFindings(result: Result, more: readonly Finding[]): Result {
   const findings = [...result.findings, ...more]
-  const worst = new Set(findings.map(({ severity }) => severity))
-  const status: Status = worst.has('error') ? 'error' : worst.has('warning') ? 'warning' : 'ok'
-  return { ...result, findings, status }
+  return { ...result, findings, status: statusOf(findings) }
 }
 
 /** A model that was recorded and is not there. */

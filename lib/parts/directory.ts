@@ -4,7 +4,7 @@ import { FormatError, StateError } from '../errors'
 import type { Request } from '../request'
 import { planOfDcp } from './dcp/plan'
 import { planOfDeepSpeed } from './deepspeed/plan'
-import { type Folder, isWeights, readFolder } from './folder'
+import { type Folder, INDEX, isWeights, readFolder, SHARD } from './folder'
 import { planOfIndex } from './index-file'
 import { joinedPlan } from './joined'
 import type { Plan } from './plan'
@@ -50,7 +50,7 @@ const KINDS = ['safetensors', 'bin'] as const
 /** The index of a directory: the one without a variant, else the only one there is. */
 function planOfIndexIn({ path, files }: Folder, request: Request): Plan | undefined {
   // A file of the whole model goes before an index of its parts.
-  const indexes = [...files].filter((name) => /\.index(\.[^.]+)?\.json$/.test(name))
+  const indexes = [...files].filter((name) => INDEX.test(name))
   const preferred = KINDS.flatMap((kind) =>
     STEMS.flatMap((stem) => [`${stem}.${kind}`, `${stem}.${kind}.index.json`]),
   ).find((name) => files.has(name))
@@ -63,9 +63,6 @@ function planOfIndexIn({ path, files }: Folder, request: Request): Plan | undefi
   const [only] = indexes
   return only === undefined ? undefined : planOfIndex(join(path, only), request)
 }
-
-/** `model-00001-of-00003.safetensors` and its kin. */
-const SHARD = /^(.*?)-?(\d+)-of-(\d+)(\.[^.]+)?\.(safetensors|bin|pt|pth|ckpt)$/
 
 /** Shards that count themselves, without an index. */
 function planOfShards({ path, files }: Folder, request: Request): Plan | undefined {

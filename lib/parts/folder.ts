@@ -15,6 +15,12 @@ export function readFolder(path: string): Folder {
   return { path, files: new Set(files.sort()), folders: new Set(folders.sort()) }
 }
 
+/** The index of parts, with or without a variant such as `fp16`. */
+export const INDEX = /\.index(\.[^.]+)?\.json$/
+
+/** `model-00001-of-00003.safetensors` and its kin. */
+export const SHARD = /^(.*?)-?(\d+)-of-(\d+)(\.[^.]+)?\.(safetensors|bin|pt|pth|ckpt)$/
+
 /** The text of a regular file of at most so many bytes; nothing where there is something else. */
 export function shortText(path: string, longest: number): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false })

@@ -40,9 +40,9 @@ export class Opening {
   async run(options: NativeOptions, cancel: Uint8Array) {
     for (;;) {
       const outcome = await binding.open(this.#ranges, options, cancel)
-      this.#signal?.throwIfAborted()
       const { failure } = outcome
       if (failure?.code !== 'NOT_LOADED') return outcome
+      this.#signal?.throwIfAborted()
       await this.#supply(failure.offset!, failure.limit!)
     }
   }

@@ -55,6 +55,10 @@ export class RemoteStorages extends FileStorages {
     return false
   }
 
+  override isBrought(index: number): boolean {
+    return this.#pieces.get(index)?.some(({ here }) => !here.isEmpty) === true
+  }
+
   override forget(index: number): void {
     super.forget(index)
     this.#pieces.delete(index)

@@ -1,5 +1,5 @@
 /**
- * One GET: by Node's own client, which costs a third of what `fetch` does for each byte, or by a
+ * One GET: by Node's own client, which costs about half of what `fetch` does for each byte, or by a
  * `fetch` of the caller.
  */
 import type { IncomingMessage } from 'node:http'

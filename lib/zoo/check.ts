@@ -7,17 +7,9 @@ import { open } from '../open'
 import { rowOf } from '../tensor'
 import { compareExpected, type Expected, gapsOf } from './complete'
 import { digestOf, digestOfFile } from './digest'
-import { finding } from './finding'
+import { finding, statusOf } from './finding'
 import { portabilityOf } from './portable'
-import type {
-  Finding,
-  Integrity,
-  NamedGlobal,
-  Result,
-  Safety,
-  Status,
-  TensorDetail,
-} from './result'
+import type { Finding, Integrity, NamedGlobal, Result, Safety, TensorDetail } from './result'
 import { scanSafety } from './safety/scan'
 import { statisticsOf, valueFindings } from './values'
 import type { Model } from './walk'
@@ -58,7 +50,8 @@ export async function checkModel(model: Model, options: CheckOptions = {}): Prom
   const before = statesOf(model)
   if (model.error === undefined) {
     await look(draft, () => scan(draft, model, options))
-    await look(draft, () => readWhole(draft, model, options))
+    if (model.isOther) draft.integrity = 'none'
+    else await look(draft, () => readWhole(draft, model, options))
   } else {
     draft.findings.push(finding('whole/system', model.error.message))
     draft.safety = 'incomplete'
@@ -184,11 +177,6 @@ async function values(draft: Draft, checkpoint: Checkpoint, options: CheckOption
     details.push(detail)
   }
   draft.about = { ...draft.about, details }
-}
-
-function statusOf(findings: readonly Finding[]): Status {
-  const worst = new Set(findings.map(({ severity }) => severity))
-  return worst.has('error') ? 'error' : worst.has('warning') ? 'warning' : 'ok'
 }
 
 interface State {

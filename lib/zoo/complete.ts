@@ -5,7 +5,7 @@ import type { DType } from '../dtype'
 import { openSync } from '../open'
 import type { Tensor } from '../tensor'
 import { finding } from './finding'
-import { nearestName } from './nearest'
+import { nearestOf } from './names'
 import type { Finding } from './result'
 
 /** What a tensor should be, as far as known. */
@@ -85,7 +85,7 @@ export function compareExpected(
   const extra = [...tensors.keys()].filter((name) => !expected.has(name))
   const gone = [...expected.keys()].filter((name) => !tensors.has(name))
   const near = (name: string, names: readonly string[]) => {
-    const found = nearestName(name, names)
+    const found = nearestOf(name, names)
     return found === undefined ? '' : `; the nearest name that is left is '${found}'`
   }
   const missing = gone.map((name) => {

@@ -10,8 +10,8 @@ import {
   realpathSync,
   statSync,
 } from 'node:fs'
-import { basename, join, relative, sep } from 'node:path'
-import { isWeights } from '../parts/folder'
+import { join, relative, sep } from 'node:path'
+import { INDEX, isWeights, SHARD } from '../parts/folder'
 
 /** What counts as one: a file, or the files that make up one checkpoint. */
 export interface Model {
@@ -21,6 +21,8 @@ export interface Model {
   readonly source: string | readonly string[]
   /** All files, in order. */
   readonly files: readonly string[]
+  /** Whether it is no checkpoint, but can hold pickles all the same. */
+  readonly isOther?: boolean
   /** Why nothing is known of the files. */
   readonly error?: NodeJS.ErrnoException
 }
@@ -36,10 +38,10 @@ export interface WalkOptions {
 /** Bytes that tell what a file is. */
 const HEAD = 262
 
-const SHARD = /^(.*?)-?(\d+)-of-(\d+)(\.[^.]+)?\.(safetensors|bin|pt|pth|ckpt)$/
-const INDEX = /\.index(\.[^.]+)?\.json$/
 /** Files that only a directory has which is one checkpoint as a whole. */
 const OF_WHOLE = /^(\.metadata|.*\.distcp|mp_rank_\d\d.*_model_states\.pt|.*zero_pp_rank_.*\.pt)$/
+/** Arrays of objects are pickles; what is packed so can be anything. */
+const OTHERS = /\.(npy|npz|7z)$/i
 const MODELS = /\.(safetensors|bin|pt|pth|ckpt|pkl|pickle|ptl|pt2|th|tar|model|weights|joblib)$/i
 
 /** All models in the order of their paths. Links are followed only to what lies below `path`. */
@@ -125,6 +127,10 @@ function* modelsIn(folder: string, files: readonly string[]): Generator<Model> {
     const path = join(folder, name)
     // Darts writes the network beside its wrapper.
     if (name.endsWith('.ckpt') && left.has(name.slice(0, -5))) continue
+    if (OTHERS.test(name)) {
+      yield { ...fileModel(path), isOther: true }
+      continue
+    }
     if (!MODELS.test(name) && !looksLikeModel(path)) continue
     const pair = left.has(`${name}.ckpt`) ? [`${path}.ckpt`] : []
     yield { ...fileModel(path), files: [path, ...pair] }
@@ -215,9 +221,4 @@ function patternOf(pattern: string): RegExp {
     })
     .join('')
   return new RegExp(`^${isName ? '(?:.*/)?' : ''}${text}$`)
-}
-
-/** What a model is called in messages. */
-export function shortName({ path }: Model): string {
-  return basename(path)
 }

@@ -10,7 +10,7 @@ import { LIMITS, type Limits } from '../../limits'
 import { watched } from '../../watch'
 import { finding } from '../finding'
 import type { Finding, NamedGlobal, Safety } from '../result'
-import { RULES, type RuleId } from '../rules'
+import type { RuleId } from '../rules'
 import { type Deflated, type Inflated, inflateAll } from './deflated'
 import { type ContentKind, misnamed } from './extension'
 
@@ -201,7 +201,3 @@ class Scan {
     return { safety, globals, findings: all, content }
   }
 }
-
-/** Whether a rule is about what loading a file could do. */
-export const isSafetyRule = (rule: string): rule is RuleId =>
-  rule.startsWith('safe/') && rule in RULES
