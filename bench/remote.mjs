@@ -1,19 +1,20 @@
 // remote.mjs [FILE] [LATENCY] (with node --expose-gc): loads FILE (large.pth of the benchmark's inputs) from a server in a process of its own that
 // answers LATENCY (20) ms late: requests and bytes up to the first tensor, then all tensors, beside plain downloads of
-// the whole file by Node's client and by curl, to nowhere. Medians of interleaved rounds.
+// the whole file by Node's client, into memory and to nowhere, and by curl, into a file and to nowhere. Medians of rounds, each of
+// which begins with another loader, and of the ratios of single rounds.
 
 import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createReadStream, existsSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createServer, get } from 'node:http'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { folder } from './inputs.mjs'
 
 const require = createRequire(import.meta.url)
-const ROUNDS = 5
+const ROUNDS = 10
 /** Milliseconds for memory to be given back. */
 const SETTLED = 200
 const BLOCK = 2 ** 20
@@ -73,47 +74,52 @@ async function measure(path, latency) {
     server.send('')
     return (await once(server, 'message'))[0]
   }
-  const times = {
-    'curl, to nowhere': [],
-    'Node, to nowhere': [],
-    'Node, into memory': [],
-    'torchmap, all tensors': [],
-  }
+  const copy = join(mkdtempSync(join(dirname(path), 'remote-')), 'copy')
   const firsts = []
   let first
+  const loaders = {
+    'torchmap, all tensors': async () => {
+      await asked()
+      const start = performance.now()
+      const checkpoint = await open(url)
+      const [tensor] = checkpoint.tensors.values()
+      await tensor.load()
+      firsts.push(performance.now() - start)
+      first = { ...(await asked()), name: tensor.name, own: tensor.byteLength }
+      await checkpoint.load()
+      checkpoint.close()
+    },
+    'Node, into memory': () => download(url, new Uint8Array(size)),
+    'curl, into a file': () => execFileSync('curl', ['-s', '-o', copy, url]),
+    'Node, to nowhere': () => download(url),
+    'curl, to nowhere': () => execFileSync('curl', ['-s', '-o', '/dev/null', url]),
+  }
+  const times = Object.fromEntries(Object.keys(loaders).map((name) => [name, []]))
   for (let round = 0; round < ROUNDS; ++round) {
-    times['Node, to nowhere'].push(await clock(() => download(url)))
-    times['curl, to nowhere'].push(
-      await clock(() => execFileSync('curl', ['-s', '-o', '/dev/null', url])),
-    )
-    times['Node, into memory'].push(await clock(() => download(url, new Uint8Array(size))))
-    await asked()
-    let checkpoint
-    const start = performance.now()
-    checkpoint = await open(url)
-    const [tensor] = checkpoint.tensors.values()
-    await tensor.load()
-    firsts.push(performance.now() - start)
-    first = { ...(await asked()), name: tensor.name, own: tensor.byteLength }
-    times['torchmap, all tensors'].push((await clock(() => checkpoint.load())) + firsts.at(-1))
-    checkpoint.close()
+    // Each after each of the others: what one leaves to the system is the next one's.
+    const order = Object.keys(loaders)
+    order.push(...order.splice(0, round % order.length))
+    for (const name of order) {
+      times[name].push(await clock(loaders[name]))
+      rmSync(copy, { force: true })
+    }
   }
   server.kill()
+  rmSync(dirname(copy), { recursive: true })
   const { requests, bytes, name, own } = first
   console.log(`${path}: ${size} bytes, ${latency} ms before each answer`)
   console.log(
     `  first tensor ('${name}', ${own} bytes) after ${requests} requests, ${bytes} bytes ` +
       `(${((100 * bytes) / size).toFixed(3)} % of the file), ${median(firsts).toFixed(0)} ms`,
   )
+  const [[mine, ours]] = Object.entries(times)
   for (const [what, all] of Object.entries(times)) {
     const ms = median(all)
     const spread = `${Math.min(...all).toFixed(0)}-${Math.max(...all).toFixed(0)}`
+    const share = median(all.map((other, round) => other / ours[round])).toFixed(2)
     console.log(
-      `  ${what.padEnd(22)} ${ms.toFixed(0).padStart(6)} ms (${spread}), ${(size / ms / 1e6).toFixed(2)} GB/s, ` +
-        Object.entries(times)
-          .filter(([other]) => other !== what && what.startsWith('torchmap'))
-          .map(([other, them]) => `${(median(them) / ms).toFixed(2)} of ${other}`)
-          .join('; '),
+      `  ${what.padEnd(22)} ${ms.toFixed(0).padStart(6)} ms (${spread}), ${(size / ms / 1e6).toFixed(2)} GB/s` +
+        (what === mine ? '' : `; torchmap has ${share} of its speed`),
     )
   }
 }

@@ -107,11 +107,8 @@ export interface Binding {
     start: number,
     end: number,
   ): Outcome<{ buffer: ArrayBuffer }>
-  /**
-   * Buffers of zeros, all of which will be written to, in memory that they share and that the system
-   * gives in large pages; `external` false: each in memory of its own.
-   */
-  allocate(bytes: Float64Array, external: boolean): ArrayBuffer[]
+  /** Has the system give arrays their pages on another thread, before somebody waits for them. */
+  populate(arrays: readonly Uint8Array[]): Promise<unknown>
   /** Bytes from the start of the file to the first byte of the storage. */
   storageOffset(handle: Handle, storage: number): Outcome<{ offset: number }>
   /** The same of all storages; -1 for those that do not lie there or cannot be found. */

@@ -170,6 +170,37 @@ describe('loading', () => {
     expect(tensorOf(checkpoint, 'column').data).toEqual(Float32Array.of(42, 3))
   })
 
+  test('long storages share a buffer, and come again when somebody has moved it away', async () => {
+    const numel = 2 ** 18 + 3
+    const path = join(folder, 'long.pth')
+    const letters = ['a', 'b', 'c']
+    const three = letters.map((name, i) => ({ name, key: String(i), i }))
+    writeCheckpoint(
+      path,
+      three.map(({ name, key }) => ({ name, type: 'Float', key, numel, shape: [numel] })),
+      three.map(({ key, i }) => {
+        const bytes = new Uint8Array(ramp(numel, i).buffer)
+        return { key, size: 4 * numel, parts: [{ offset: 0, bytes }] }
+      }),
+    )
+    const checkpoint = await open(server.add('long.pth', readFileSync(path)))
+    const expectRamp = (name: string) => {
+      const wanted = new Uint8Array(ramp(numel, letters.indexOf(name)).buffer)
+      expect(Buffer.compare(tensorOf(checkpoint, name).bytes(), wanted)).toBe(0)
+    }
+    await checkpoint.load()
+    for (const name of ['a', 'b']) expectRamp(name)
+    const [a, b] = [tensorOf(checkpoint, 'a').data, tensorOf(checkpoint, 'b').data]
+    const buffer = a.buffer as ArrayBuffer
+    expect(b.buffer).toBe(buffer)
+    expect(b.byteOffset).toBeGreaterThanOrEqual(a.byteOffset + a.byteLength)
+    structuredClone(buffer, { transfer: [buffer] })
+    expect(tensorOf(checkpoint, 'c').isLoaded).toBe(false)
+    expect(refusal(() => tensorOf(checkpoint, 'c').bytes())).toMatchObject({ code: 'NOT_LOADED' })
+    await checkpoint.load()
+    expectRamp('c')
+  })
+
   test('what was written to a part that was here stays, and is no damage', async () => {
     const golden = join(FIXTURES, 'torch-2.13/tied.pt')
     const checkpoint = await open(server.add('tied.pt', readFileSync(golden)))

@@ -45,7 +45,7 @@ beforeEach(() => {
 const remote = { timeout: 200, retries: 3 }
 
 function bytesOf(array: Float32Array): Uint8Array {
-  return new Uint8Array(array.buffer)
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }
 
 function expectAll(checkpoint: Checkpoint): void {

@@ -1,4 +1,5 @@
 /** Bytes of a file, as they arrive, to the storages they belong to. */
+import { binding } from '../binding'
 import type { Range } from '../values'
 import type { Sink } from './object'
 import type { Stretch } from './requests'
@@ -28,6 +29,16 @@ export class Delivery implements Stretch {
       this.start = begin
       this.end = piece === undefined ? begin + header : begin + slack + want.end
     }
+  }
+
+  /** Where what it wants of bytes [start, end) of the file will go, as far as that is known. */
+  room(start: number, end: number): Uint8Array | undefined {
+    const piece = this.#piece
+    if (piece === undefined) return undefined
+    const { payload, begin, slack } = this.#place
+    const from = Math.max(start - (payload ?? begin + slack), this.#want.start)
+    const to = Math.min(end - (payload ?? begin), this.#want.end)
+    return from < to ? piece.bytes.subarray(from - piece.start, to - piece.start) : undefined
   }
 
   /** Takes what it wants of bytes of the file. */
@@ -80,14 +91,29 @@ export class Place {
   }
 }
 
-/** Gives what arrives by one request to those of `deliveries`, which are in order, that want it. */
-export function sinkFor(deliveries: readonly Delivery[], start: number, end: number): Sink {
-  const wanting = deliveries.filter((delivery) => delivery.start < end && delivery.end > start)
+/** Those of `deliveries`, which are in order, that want some of the bytes [start, end) of the file. */
+export function wanting(deliveries: readonly Delivery[], start: number, end: number): Delivery[] {
+  return deliveries.filter((delivery) => delivery.start < end && delivery.end > start)
+}
+
+/** Gives what arrives by one request to those who want it, which are in order. */
+export function sinkFor(deliveries: readonly Delivery[]): Sink {
   let first = 0
   return (offset, bytes) => {
-    while (first < wanting.length && wanting[first]!.end <= offset) ++first
+    while (first < deliveries.length && deliveries[first]!.end <= offset) ++first
     const behind = offset + bytes.length
-    for (let i = first; i < wanting.length && wanting[i]!.start < behind; ++i)
-      wanting[i]!.take(offset, bytes)
+    for (let i = first; i < deliveries.length && deliveries[i]!.start < behind; ++i)
+      deliveries[i]!.take(offset, bytes)
   }
+}
+
+/** Bytes for which it pays to have their pages given on another thread. */
+const WORTH_POPULATING = 2 ** 20
+
+/** While the first bytes of a request are on their way. */
+export function prepareRoom(deliveries: readonly Delivery[], start: number, end: number): void {
+  const rooms = deliveries.flatMap((delivery) => delivery.room(start, end) ?? [])
+  const large = rooms.filter(({ length }) => length >= WORTH_POPULATING)
+  // Nothing waits for it, and nothing is lost where it fails.
+  if (large.length > 0) binding.populate(large).catch(() => {})
 }

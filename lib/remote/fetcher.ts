@@ -7,7 +7,7 @@ import { FormatError, RemoteError } from '../errors'
 import type { FileSession } from '../session'
 import { ExtentColumn } from '../tables'
 import type { Range } from '../values'
-import { Delivery, Place, sinkFor } from './delivery'
+import { Delivery, Place, prepareRoom, sinkFor, wanting } from './delivery'
 import type { Gate } from './gate'
 import { Intervals } from './intervals'
 import type { RemoteObject } from './object'
@@ -181,8 +181,9 @@ export class Fetcher {
       this.#gate.pass(async () => {
         try {
           control.signal.throwIfAborted()
-          const sink = sinkFor(deliveries, start, end)
-          await this.#object.read(start, end, sink, control.signal)
+          const served = wanting(deliveries, start, end)
+          prepareRoom(served, start, end)
+          await this.#object.read(start, end, sinkFor(served), control.signal)
         } catch (reason) {
           failure ??= { reason }
           control.abort(reason)

@@ -1,15 +1,8 @@
 /** The storages of a checkpoint that is elsewhere: what was brought here of each. */
-import { binding } from '../binding'
 import { StateError } from '../errors'
 import { printable } from '../printable'
 import type { FileSession } from '../session'
-import {
-  checkBufferLength,
-  EXTERNAL_BUFFERS,
-  FileStorages,
-  LONGEST_BUFFER,
-  type Span,
-} from '../storage'
+import { checkBufferLength, FileStorages, LONGEST_BUFFER, type Span } from '../storage'
 import { ExtentColumn, StoragePlace } from '../tables'
 import type { Range } from '../values'
 import { Intervals } from './intervals'
@@ -32,7 +25,7 @@ const ALIGNMENT = 16
 
 export class RemoteStorages extends FileStorages {
   readonly #session: FileSession
-  readonly #pieces = new Map<number, Piece[]>()
+  readonly #pieces = new Map<number, readonly Piece[]>()
 
   /** @param extents rows of {@link ExtentColumn} */
   constructor(
@@ -56,7 +49,7 @@ export class RemoteStorages extends FileStorages {
   }
 
   override isBrought(index: number): boolean {
-    return this.#pieces.get(index)?.some(({ here }) => !here.isEmpty) === true
+    return this.#piecesOf(index).some(({ here }) => !here.isEmpty)
   }
 
   override forget(index: number): void {
@@ -74,11 +67,10 @@ export class RemoteStorages extends FileStorages {
     if (!this.#isRemote(index) || !this.isAsStored(index) || start === end)
       return super.span(index, start, end, unit)
     const piece = this.#piece(index, start, end)
-    const byteOffset = start - piece.start
-    if (byteOffset % unit === 0) return { buffer: piece.bytes.buffer, byteOffset, zeroCopy: false }
-    const copy = piece.bytes.slice(byteOffset, byteOffset + end - start)
+    const bytes = piece.bytes.subarray(start - piece.start, end - piece.start)
     // Whoever asks counts from the start of what it gets.
-    return { buffer: copy.buffer, byteOffset: 0, zeroCopy: false }
+    const { buffer, byteOffset } = bytes.byteOffset % unit === 0 ? bytes : bytes.slice()
+    return { buffer, byteOffset, zeroCopy: false }
   }
 
   protected override stored(index: number, start: number, end: number): ArrayBuffer {
@@ -93,13 +85,13 @@ export class RemoteStorages extends FileStorages {
   }
 
   isHere({ storage, start, end }: Range): boolean {
-    return this.#pieces.get(storage)?.some(({ here }) => here.has(start, end)) === true
+    return this.#piecesOf(storage).some(({ here }) => here.has(start, end))
   }
 
   /** How many of these bytes have arrived. */
   arrived({ storage, start, end }: Range): number {
-    const counts = this.#pieces.get(storage)?.map((piece) => piece.arrived.covered(start, end))
-    return Math.max(0, ...(counts ?? []))
+    const counts = this.#piecesOf(storage).map(({ arrived }) => arrived.covered(start, end))
+    return Math.max(0, ...counts)
   }
 
   /** Makes room for bytes of storages: for all of a storage that can be one buffer. */
@@ -109,7 +101,7 @@ export class RemoteStorages extends FileStorages {
     for (const { storage, start, end } of wanted) {
       const stored = this.storedBytes(storage)
       const isWhole = stored <= LONGEST_BUFFER
-      if (isWhole && (this.#pieces.has(storage) || known.has(storage))) continue
+      if (isWhole && (this.#piecesOf(storage).length > 0 || known.has(storage))) continue
       if (!isWhole && this.#find(storage, start, end) !== undefined) continue
       known.add(storage)
       const from = isWhole ? 0 : start - (start % ALIGNMENT)
@@ -117,12 +109,11 @@ export class RemoteStorages extends FileStorages {
       checkBufferLength(to - from, this.#session.path)
       made.push({ storage, start: from, end: to })
     }
-    const buffers = allocate(made.map(({ start, end }) => end - start))
+    const arrays = allocate(made.map(({ start, end }) => end - start))
     for (const [i, { storage, start, end }] of made.entries()) {
-      const pieces = this.#pieces.get(storage) ?? []
-      const bytes = new Uint8Array(buffers[i]!)
-      pieces.push({ start, end, bytes, arrived: new Intervals(), here: new Intervals() })
-      this.#pieces.set(storage, pieces)
+      const [arrived, here] = [new Intervals(), new Intervals()]
+      const piece = { start, end, bytes: arrays[i]!, arrived, here }
+      this.#pieces.set(storage, [...this.#piecesOf(storage), piece])
     }
   }
 
@@ -131,12 +122,19 @@ export class RemoteStorages extends FileStorages {
     return this.#find(storage, start, end)!
   }
 
+  /** Without those whose buffer somebody has moved away: they must be brought again. */
+  #piecesOf(storage: number): readonly Piece[] {
+    const pieces = this.#pieces.get(storage) ?? []
+    const left = pieces.filter(({ bytes, start, end }) => bytes.length === end - start)
+    return left.length === pieces.length ? pieces : left
+  }
+
   #find(storage: number, start: number, end: number): Piece | undefined {
-    return this.#pieces.get(storage)?.find((piece) => piece.start <= start && end <= piece.end)
+    return this.#piecesOf(storage).find((piece) => piece.start <= start && end <= piece.end)
   }
 
   #piece(index: number, start: number, end: number): Piece {
-    const piece = this.#pieces.get(index)?.find(({ here }) => here.has(start, end))
+    const piece = this.#piecesOf(index).find(({ here }) => here.has(start, end))
     if (piece !== undefined) return piece
     const key = printable(this.#session.catalog.storageKey(index))
     const message = `bytes ${start} to ${end} of storage '${key}' are not here yet: await load()`
@@ -149,31 +147,33 @@ export class RemoteStorages extends FileStorages {
   }
 }
 
-/** Bytes of a buffer that is worth sharing memory, and of memory that is shared. */
+/** Bytes of an array that is worth sharing a buffer, and of a buffer that is shared. */
 const LEAST_SHARED = 2 ** 20
 const MOST_SHARED = 2 ** 28
+/** Bytes at whose multiples arrays of one buffer begin. */
+const SHARED_ALIGNMENT = 64
 
-function allocate(lengths: readonly number[]): ArrayBuffer[] {
-  const buffers: ArrayBuffer[] = []
-  let [together, bytes] = [[] as number[], 0]
+/** Arrays of zeros; long ones share buffers, because the system gives much memory in larger pages. */
+function allocate(lengths: readonly number[]): Uint8Array<ArrayBuffer>[] {
+  const arrays: Uint8Array<ArrayBuffer>[] = []
+  let [together, bytes] = [[] as { index: number; offset: number }[], 0]
   const flush = () => {
-    const made = binding.allocate(
-      Float64Array.from(together, (i) => lengths[i]!),
-      EXTERNAL_BUFFERS,
-    )
-    for (const [at, i] of together.entries()) buffers[i] = made[at]!
+    if (together.length === 0) return
+    const buffer = new ArrayBuffer(bytes)
+    for (const { index, offset } of together)
+      arrays[index] = new Uint8Array(buffer, offset, lengths[index])
     together = []
     bytes = 0
   }
-  for (const [i, length] of lengths.entries()) {
+  for (const [index, length] of lengths.entries()) {
     if (length < LEAST_SHARED) {
-      buffers[i] = new ArrayBuffer(length)
+      arrays[index] = new Uint8Array(length)
       continue
     }
-    if (bytes + length > MOST_SHARED && together.length > 0) flush()
-    together.push(i)
-    bytes += length
+    if (bytes + length > MOST_SHARED) flush()
+    together.push({ index, offset: bytes })
+    bytes += Math.ceil(length / SHARED_ALIGNMENT) * SHARED_ALIGNMENT
   }
-  if (together.length > 0) flush()
-  return buffers
+  flush()
+  return arrays
 }

@@ -23,7 +23,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["storageOffsets"] = Napi::Function::New(env, guarded<storage_offsets>, "storageOffsets");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
-  exports["allocate"] = Napi::Function::New(env, guarded<allocate>, "allocate");
+  exports["populate"] = Napi::Function::New(env, guarded<populate_arrays>, "populate");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");
   exports["tape"] = Napi::Function::New(env, guarded<make_tape>, "tape");
   exports["scriptCode"] = Napi::Function::New(env, guarded<script_code>, "scriptCode");

@@ -16,7 +16,6 @@ Napi::Value new_ranges(const Napi::CallbackInfo& info);
 Napi::Value supply(const Napi::CallbackInfo& info);
 Napi::Value storage_extents(const Napi::CallbackInfo& info);
 Napi::Value place_storage(const Napi::CallbackInfo& info);
-Napi::Value allocate(const Napi::CallbackInfo& info);
 Napi::Value decode(const Napi::CallbackInfo& info);
 // attach.cc
 Napi::Value attach(const Napi::CallbackInfo& info);
@@ -27,6 +26,8 @@ Napi::Value window(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);
 Napi::Value storage_offset(const Napi::CallbackInfo& info);
 Napi::Value close(const Napi::CallbackInfo& info);
+// pages.cc
+Napi::Value populate_arrays(const Napi::CallbackInfo& info);
 // content.cc
 Napi::Value make_tape(const Napi::CallbackInfo& info);
 Napi::Value state_dict(const Napi::CallbackInfo& info);

@@ -2,18 +2,10 @@
 #include "core/source/ranges.h"
 
 #include "addon/entries.h"
-#include "addon/external.h"
 #include "addon/handle.h"
 #include "addon/values.h"
-#include "core/kernels/fresh_pages.h"
 
 namespace torchmap::addon {
-namespace {
-
-// What buffers that share memory begin at multiples of.
-constexpr uint64_t kBufferAlignment = 64;
-
-}  // namespace
 
 Napi::Value new_ranges(const Napi::CallbackInfo& info) {
   return wrap_ranges(info.Env(), std::make_shared<RangesSource>(integer_of(info[0])));
@@ -75,42 +67,6 @@ Napi::Value place_storage(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(env);
   result["offset"] = static_cast<double>(*offset);
   return result;
-}
-
-// ArrayBuffers of zeros that share memory, of which large pages are asked for, or that have their
-// own where the runtime or `external` wants that.
-Napi::Value allocate(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  const auto lengths = info[0].As<Napi::Float64Array>();
-  bool external = info[1].ToBoolean();
-  std::vector<uint64_t> offsets;
-  uint64_t total = 0;
-  for (size_t i = 0; i < lengths.ElementLength(); ++i) {
-    const double length = lengths[i];
-    if (!(length >= 0 && length < 0x1p47)) throw Napi::RangeError::New(env, "no such length");
-    offsets.push_back(total);
-    total += (static_cast<uint64_t>(length) + kBufferAlignment - 1) / kBufferAlignment *
-             kBufferAlignment;
-  }
-  const std::shared_ptr<FreshPages> pages =
-      external ? FreshPages::allocate(static_cast<size_t>(total)) : nullptr;
-  Napi::Array buffers = Napi::Array::New(env, offsets.size());
-  for (uint32_t i = 0; i < offsets.size(); ++i) {
-    const auto length = static_cast<uint64_t>(lengths[i]);
-    napi_value buffer = nullptr;
-    External made = External::kFailed;
-    if (pages && external && length > 0)
-      made = wrap_pages(env, pages->bytes().data() + offsets[i], length, pages, buffer);
-    if (made == External::kRefused) external = false;
-    if (made == External::kMade) {
-      buffers[i] = Napi::Value(env, buffer);
-    } else {
-      Napi::ArrayBuffer own = Napi::ArrayBuffer::New(env, length);
-      expect_writes({static_cast<std::byte*>(own.Data()), length});
-      buffers[i] = own;
-    }
-  }
-  return buffers;
 }
 
 }  // namespace torchmap::addon

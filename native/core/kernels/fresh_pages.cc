@@ -1,14 +1,28 @@
 #include "core/kernels/fresh_pages.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 
-#ifndef _WIN32
+#ifdef __linux__
 #include <sys/mman.h>
 #include <unistd.h>
 #endif
 
 namespace torchmap {
+
+namespace {
+
+#ifdef __linux__
+// The whole small pages that have all of `target`.
+std::span<std::byte> pages_of(std::span<std::byte> target) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t first = reinterpret_cast<uintptr_t>(target.data()) & ~(page - 1);
+  const auto end = reinterpret_cast<uintptr_t>(target.data() + target.size());
+  return {reinterpret_cast<std::byte*>(first), end - first};
+}
+#endif
+
+}  // namespace
 
 // Whole small pages, because neighbours with the same advice stay one entry of the system's table,
 // of which a process has not many (65,530, vm.max_map_count).
@@ -16,33 +30,22 @@ void expect_writes([[maybe_unused]] std::span<std::byte> target) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr size_t kWorthwhile = size_t{4} << 20;
   if (target.size() < kWorthwhile) return;
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto first = reinterpret_cast<uintptr_t>(target.data()) & ~(page - 1);
-  const auto end = reinterpret_cast<uintptr_t>(target.data() + target.size());
+  const std::span<std::byte> pages = pages_of(target);
   // It is advice: a kernel without large pages refuses, and nothing is lost.
-  static_cast<void>(madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE));
+  static_cast<void>(madvise(pages.data(), pages.size(), MADV_HUGEPAGE));
 #endif
 }
 
-std::shared_ptr<FreshPages> FreshPages::allocate(size_t bytes) {
-  if (bytes == 0) return nullptr;
-#ifdef _WIN32
-  void* memory = std::calloc(bytes, 1);
-  if (memory == nullptr) return nullptr;
-#else
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-#endif
-  const std::span<std::byte> all(static_cast<std::byte*>(memory), bytes);
-  expect_writes(all);
-  return std::shared_ptr<FreshPages>(new FreshPages(all));
-}
-
-FreshPages::~FreshPages() {
-#ifdef _WIN32
-  std::free(bytes_.data());
-#else
-  munmap(bytes_.data(), bytes_.size());
+// In steps, so that what else the process asks of its memory does not have to wait for all of it.
+void populate([[maybe_unused]] std::span<std::byte> target) {
+#ifdef __linux__
+  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, of Linux 5.14
+  constexpr size_t kStep = size_t{4} << 20;
+  for (size_t at = 0; at < target.size(); at += kStep) {
+    const std::span<std::byte> pages =
+        pages_of(target.subspan(at, std::min(kStep, target.size() - at)));
+    if (madvise(pages.data(), pages.size(), kPopulateWrite) != 0) return;
+  }
 #endif
 }
 

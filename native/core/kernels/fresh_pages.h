@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 
 namespace torchmap {
@@ -12,22 +11,9 @@ namespace torchmap {
 // it has none yet. Changes no byte, and nothing at all where it is small or the system cannot.
 void expect_writes(std::span<std::byte> target);
 
-// Memory of zeros for many targets, in large pages where the system has them: asked for one by one,
-// most targets would be too small for those.
-class FreshPages {
- public:
-  // Null when there is not so much.
-  static std::shared_ptr<FreshPages> allocate(size_t bytes);
-
-  FreshPages(const FreshPages&) = delete;
-  FreshPages& operator=(const FreshPages&) = delete;
-  ~FreshPages();
-
-  std::span<std::byte> bytes() const { return bytes_; }
-
- private:
-  explicit FreshPages(std::span<std::byte> bytes) : bytes_(bytes) {}
-  std::span<std::byte> bytes_;
-};
+// Has the system give `target`, which will be written and may have been in part, its pages now, so
+// that another thread finds them there. Changes no byte, and nothing at all where the system
+// cannot.
+void populate(std::span<std::byte> target);
 
 }  // namespace torchmap
