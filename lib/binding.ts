@@ -12,6 +12,7 @@ import type {
   Io,
   NativeDifference,
   NativeElements,
+  NativeFailure,
   NativeIndex,
   NativeOptions,
   NativeSurvey,
@@ -190,22 +191,17 @@ export interface Binding {
     limits: Record<string, number>,
     control: BigUint64Array,
   ): Promise<Outcome<Verified>>
+  /** Looks at every pickle of a file, or of bytes, which are not used after the call. */
+  scanSync(source: string | Uint8Array, options: ScanNativeOptions): Outcome<Scanned>
   /**
-   * Looks at every pickle of a file, or of bytes, which are not used after the call. `inflated`:
-   * records that an earlier answer listed as deflated.
+   * The same for files, on other threads; what they failed with, in their order. `control` as in
+   * {@link Binding.verify}.
    */
-  scanSync(
-    source: string | Uint8Array,
+  scanFiles(
+    paths: readonly string[],
     options: ScanNativeOptions,
-    inflated: { name: string; bytes: Uint8Array }[],
-  ): Outcome<Scanned>
-  /** The same for a file, off the main thread. `control` as in {@link Binding.verify}. */
-  scan(
-    path: string,
-    options: ScanNativeOptions,
-    inflated: { name: string; bytes: Uint8Array }[],
     control: BigUint64Array,
-  ): Promise<Outcome<Scanned>>
+  ): Promise<Outcome<Scanned & { failures: NativeFailure[] }>>
   /** For each storage the record its bytes lie in; 2^32-1 for none. */
   storageRecords(handle: Handle): Outcome<{ records: Uint32Array }>
   /** Bytes of the file, which must not have changed since it was opened. */

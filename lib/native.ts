@@ -183,10 +183,8 @@ export interface NativeDifference {
 export interface ScanNativeOptions {
   /** Caps by the names of limits.def; nothing for the default ones. */
   limits: Record<string, number> | undefined
-  /** The file is a series of archives. */
+  /** The bytes are a series of archives; files say so by their names. */
   series: boolean
-  /** Looks at the inflated records alone; the rest was looked at before. */
-  onlyInflated: boolean
 }
 
 /** What native/addon/scan.cc packs: strings and numbers in the order it says. */

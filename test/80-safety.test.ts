@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import type { Safety } from '../lib/zoo/result'
 import type { RuleId } from '../lib/zoo/rules'
-import { type SafetyScan, scanSafety, scanSafetySync } from '../lib/zoo/safety/scan'
+import type { SafetyScan } from '../lib/zoo/safety/report'
+import { scanFiles, scanSafety, scanSafetySync } from '../lib/zoo/safety/scan'
 import {
   bytes,
   checkpointOf,
@@ -559,6 +560,40 @@ describe('files', () => {
     const path = join(folder, 'absent.pt')
     await expect(scanSafety(path)).rejects.toMatchObject({ code: 'ENOENT' })
     expect(() => scanSafetySync(path)).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+  })
+  test('many at a time, in their order', async () => {
+    const paths = Array.from({ length: 300 }, (_, i) => {
+      const isEvil = i % 7 === 0
+      return write(`many-${i}.pt`, isEvil ? protocol4(called) : checkpointOf(protocol4(benign)))
+    })
+    paths.splice(150, 0, join(folder, 'absent.pt'))
+    const found = []
+    for await (const scan of scanFiles(paths)) found.push(scan)
+    expect(found.map(({ path }) => path)).toEqual(paths)
+    const { path, ...absent } = found.splice(150, 1)[0]!
+    expect(absent).toMatchObject({ safety: 'incomplete', globals: [], content: '' })
+    expect(absent.findings).toMatchObject([{ rule: 'whole/system' }])
+    expect(absent.findings[0]!.message).toContain(path)
+    for (const { path, ...scan } of found) expect(scan).toEqual(scanSafetySync(path))
+  })
+  test('many, until a signal says so, or nobody asks any more', async () => {
+    const paths = Array.from({ length: 400 }, () => write('one.pt', protocol4(benign)))
+    const control = new AbortController()
+    const seen: string[] = []
+    const all = async () => {
+      for await (const { path } of scanFiles(paths, { signal: control.signal })) {
+        seen.push(path)
+        control.abort(new Error('enough'))
+      }
+    }
+    await expect(all()).rejects.toThrow('enough')
+    expect(seen.length).toBeLessThan(paths.length)
+    for await (const { safety } of scanFiles(paths)) {
+      expect(safety).toBe('safe')
+      break
+    }
+    const wrong = scanFiles(['a', 1] as unknown as string[]).next()
+    await expect(wrong).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' })
   })
   test('until a signal says so', async () => {
     const signal = AbortSignal.abort(new Error('enough'))

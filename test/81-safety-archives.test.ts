@@ -4,11 +4,12 @@
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { deflateRawSync } from 'node:zlib'
+import { constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
 import type { Safety } from '../lib/zoo/result'
 import type { RuleId } from '../lib/zoo/rules'
-import { type SafetyScan, scanSafetySync } from '../lib/zoo/safety/scan'
+import type { SafetyScan } from '../lib/zoo/safety/report'
+import { scanSafetySync } from '../lib/zoo/safety/scan'
 import {
   bytes,
   checkpointOf,
@@ -171,6 +172,15 @@ describe('deflated records', () => {
     },
     'another record': { data: archive([deflated('a/b.txt', evil)]), safety: 'dangerous' },
     'a large one': { data: archive([deflated('a/b.txt', large)]), safety: 'dangerous' },
+    'one of an archive inside an archive': {
+      data: archive([{ name: 'a/in.zip', data: zip([deflated('b/c.pkl', evil)]) }]),
+      safety: 'dangerous',
+      rules: ['safe/dangerous-global', 'safe/nested-archive'],
+    },
+    'an archive': {
+      data: archive([deflated('a/in.zip', zip([deflated('b/c.pkl', evil)]))]),
+      safety: 'dangerous',
+    },
     'a text': {
       data: archive([deflated('a/b.txt', Buffer.from('some text'))]),
       safety: 'safe',
@@ -189,6 +199,44 @@ describe('deflated records', () => {
       data: archive([deflated('a/b.pkl', Buffer.alloc(100), 2 ** 31)]),
       safety: 'incomplete',
     },
+  })
+  // Random bytes that can be compressed, so that all kinds of blocks and codes come up.
+  test('of every kind are inflated as zlib does', () => {
+    let state = 1
+    const random = (limit: number) => {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0
+      return (state >>> 8) % limit
+    }
+    const strategies = [
+      constants.Z_DEFAULT_STRATEGY,
+      constants.Z_HUFFMAN_ONLY,
+      constants.Z_RLE,
+      constants.Z_FIXED,
+      constants.Z_FILTERED,
+    ]
+    for (let round = 0; round < 200; ++round) {
+      const letters = 1 + random(256)
+      const filler = Buffer.from(Array.from({ length: random(3000) }, () => random(letters)))
+      const again = Buffer.concat(Array.from({ length: 1 + random(9) }, () => filler))
+      const data = pickle(0x42, u32(again.length), again, op.POP, called)
+      const strategy = strategies[round % strategies.length]!
+      const level = round % 10
+      const stored = deflateRawSync(data, { level, strategy, memLevel: 1 + (round % 9) })
+      const entry = { name: 'a/b.pkl', data: stored, method: 8, size: data.length }
+      const whole = scanSafetySync(archive([entry]))
+      expect([round, whole.safety, rulesOf(whole)]).toEqual([
+        round,
+        'dangerous',
+        ['safe/dangerous-global'],
+      ])
+      // Every other length is refused, and so is every beginning.
+      for (const size of [data.length - 1, data.length + 1]) {
+        const scan = scanSafetySync(archive([{ ...entry, size }]))
+        expect([round, size, scan.safety]).toEqual([round, size, 'incomplete'])
+      }
+      const cut = { ...entry, data: stored.subarray(0, random(stored.length)) }
+      expect([round, scanSafetySync(archive([cut])).safety]).toEqual([round, 'incomplete'])
+    }
   })
   test('up to a limit', () => {
     const data = archive([deflated('a/b.pkl', Buffer.concat([evil, Buffer.alloc(100_000)]))])

@@ -39,6 +39,13 @@ export type {
   ValueStatistics,
 } from './result'
 export { RULES, type RuleId, type Severity } from './rules'
-export { type SafetyOptions, type SafetyScan, scanSafety, scanSafetySync } from './safety/scan'
+export type { SafetyScan } from './safety/report'
+export {
+  type FileScan,
+  type SafetyOptions,
+  scanFiles,
+  scanSafety,
+  scanSafetySync,
+} from './safety/scan'
 export type { FailOn, Summary } from './summary'
 export { type VerifyZooOptions, verifyZoo } from './verify'

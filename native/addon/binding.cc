@@ -41,7 +41,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["readFile"] = Napi::Function::New(env, guarded<read_file_bytes>, "readFile");
   exports["crc32"] = Napi::Function::New(env, guarded<crc32_of>, "crc32");
   exports["scanSync"] = Napi::Function::New(env, guarded<scan_sync>, "scanSync");
-  exports["scan"] = Napi::Function::New(env, guarded<scan_async>, "scan");
+  exports["scanFiles"] = Napi::Function::New(env, guarded<scan_many>, "scanFiles");
   exports["gather"] = Napi::Function::New(env, guarded<gather>, "gather");
   exports["place"] = Napi::Function::New(env, guarded<torchmap::addon::place>, "place");
   exports["swap"] = Napi::Function::New(env, guarded<swap_units>, "swap");

@@ -48,7 +48,7 @@ Napi::Value read_file_bytes(const Napi::CallbackInfo& info);
 Napi::Value crc32_of(const Napi::CallbackInfo& info);
 // scan.cc
 Napi::Value scan_sync(const Napi::CallbackInfo& info);
-Napi::Value scan_async(const Napi::CallbackInfo& info);
+Napi::Value scan_many(const Napi::CallbackInfo& info);
 // kernels.cc
 Napi::Value gather(const Napi::CallbackInfo& info);
 Napi::Value place(const Napi::CallbackInfo& info);

@@ -1,4 +1,4 @@
-// Looking at what loading a file with Python could do: at once, or on a thread of libuv's pool.
+// Looking at what loading files with Python could do: at once, or on other threads.
 #include "core/scan/scan.h"
 
 #include "addon/entries.h"
@@ -8,114 +8,133 @@
 namespace torchmap::addon {
 namespace {
 
-struct ScanWork {
-  std::string path;
-  ByteSpan bytes;  // instead of a path
-  ScanOptions options;
-  bool only_inflated = false;
-  std::vector<std::string> names, inflated;
-
-  Result<ScanReport> run() const {
-    std::vector<InflatedRecord> records;
-    for (size_t i = 0; i < names.size(); ++i) records.push_back({names[i], as_bytes(inflated[i])});
-    ScanOptions all = options;
-    all.inflated = records;
-    if (only_inflated) return scan_inflated(all);
-    if (path.empty()) {
-      SpanSource source(bytes);
-      return scan_source(source, all);
+// Reports, as they are unpacked by lib/zoo/safety/report.ts, one behind the other. Numbers: whether
+// there is one; of one globals, findings, whether dangerous, whether incomplete, globals and
+// findings left out; of each global judgement, whether it is called, links of its chain, offset; of
+// each finding the offset or -1. Strings: content, what else it is; of each global name, record,
+// links; of each finding rule, message, record.
+class Packer {
+ public:
+  void add(const ScanReport& report) {
+    number(1);
+    number(static_cast<double>(report.globals.size()));
+    number(static_cast<double>(report.findings.size()));
+    number(report.is_dangerous ? 1 : 0);
+    number(report.is_incomplete ? 1 : 0);
+    number(static_cast<double>(report.globals_dropped));
+    number(static_cast<double>(report.findings_dropped));
+    text(report.content);
+    text(report.foreign);
+    for (const ScannedGlobal& global : report.globals) {
+      number(static_cast<double>(global.judgement));
+      number(global.is_called ? 1 : 0);
+      number(static_cast<double>(global.chain.size()));
+      number(static_cast<double>(global.offset));
+      text(global.name);
+      text(global.record);
+      for (const std::string& link : global.chain) text(link);
     }
-    // Read, not mapped: a file that shrinks meanwhile ends the scan and not the process.
-    TRY_ASSIGN(const std::shared_ptr<Source> source, open_file(path, {false}));
-    TRY_ASSIGN(ScanReport report, scan_source(*source, all));
-    TRY(source->check_unchanged());
-    return report;
+    for (const ScanFinding& finding : report.findings) {
+      number(finding.has_offset ? static_cast<double>(finding.offset) : -1);
+      text(finding.rule);
+      text(finding.message);
+      text(finding.record);
+    }
   }
-  static Napi::Object settle(Napi::Env env, const ScanReport& report);
+  void add_failure() { number(0); }
+
+  Napi::Object packed(Napi::Env env) const {
+    Napi::Object result = Napi::Object::New(env);
+    result["strings"] = packed_strings(env, strings_);
+    result["numbers"] = reals(env, numbers_.data(), numbers_.size());
+    return result;
+  }
+
+ private:
+  void number(double value) { numbers_.push_back(value); }
+  void text(std::string_view value) {
+    strings_.text += value;
+    strings_.ends.push(strings_.text.size());
+  }
+
+  Names strings_;
+  std::vector<double> numbers_;
 };
 
-// Numbers: globals, findings, deflated records, whether dangerous, whether incomplete, globals and
-// findings left out; of each global judgement, whether it is called, links of its chain, offset;
-// of each finding the offset or -1; of each deflated record offset, stored size, size.
-// Strings: content, what else it is; of each global name, record, links; of each finding rule,
-// message, record; of each deflated record its name.
-Napi::Object ScanWork::settle(Napi::Env env, const ScanReport& report) {
-  Names strings;
-  const auto add = [&](std::string_view text) {
-    strings.text += text;
-    strings.ends.push(strings.text.size());
-  };
-  std::vector<double> numbers{static_cast<double>(report.globals.size()),
-                              static_cast<double>(report.findings.size()),
-                              static_cast<double>(report.deflated.size()),
-                              report.is_dangerous ? 1.0 : 0.0,
-                              report.is_incomplete ? 1.0 : 0.0,
-                              static_cast<double>(report.globals_dropped),
-                              static_cast<double>(report.findings_dropped)};
-  const auto number = [&](double value) { numbers.push_back(value); };
-  add(report.content);
-  add(report.foreign);
-  for (const ScannedGlobal& global : report.globals) {
-    number(static_cast<double>(global.judgement));
-    number(global.is_called ? 1 : 0);
-    number(static_cast<double>(global.chain.size()));
-    number(static_cast<double>(global.offset));
-    add(global.name);
-    add(global.record);
-    for (const std::string& link : global.chain) add(link);
-  }
-  for (const ScanFinding& finding : report.findings) {
-    number(finding.has_offset ? static_cast<double>(finding.offset) : -1);
-    add(finding.rule);
-    add(finding.message);
-    add(finding.record);
-  }
-  for (const DeflatedRecord& record : report.deflated) {
-    number(static_cast<double>(record.offset));
-    number(static_cast<double>(record.stored_size));
-    number(static_cast<double>(record.size));
-    add(record.name);
-  }
-  Napi::Object result = Napi::Object::New(env);
-  result["strings"] = packed_strings(env, strings);
-  result["numbers"] = reals(env, numbers.data(), numbers.size());
-  return result;
+ScanOptions options_of(const Napi::Value& value) {
+  const auto given = value.As<Napi::Object>();
+  ScanOptions options;
+  // Looking up ten of them takes as long as decoding a small pickle.
+  const Napi::Value limits = given.Get("limits");
+  if (!limits.IsUndefined()) options.limits = limits_of(limits);
+  options.series = given.Get("series").ToBoolean();
+  return options;
 }
 
-ScanWork read_scan(const Napi::CallbackInfo& info) {
-  ScanWork work;
-  if (info[0].IsString()) {
-    work.path = info[0].As<Napi::String>().Utf8Value();
-  } else {
-    work.bytes = bytes_of(info[0]);
+class ScanWork {
+ public:
+  ScanWork(std::vector<std::string> paths, const ScanOptions& options)
+      : paths_(std::move(paths)), options_(options) {}
+
+  Result<std::vector<Result<ScanReport>>> run() const {
+    auto reports = scan_files(paths_, options_);
+    if (options_.cancelled->load(std::memory_order_relaxed))
+      return Status(Code::kCancelled, "the caller asked to stop");
+    return reports;
   }
-  const auto options = info[1].As<Napi::Object>();
-  // Looking up ten of them takes as long as decoding a small pickle.
-  const Napi::Value limits = options.Get("limits");
-  if (!limits.IsUndefined()) work.options.limits = limits_of(limits);
-  work.options.series = options.Get("series").ToBoolean();
-  work.only_inflated = options.Get("onlyInflated").ToBoolean();
-  const auto inflated = info[2].As<Napi::Array>();
-  for (uint32_t i = 0; i < inflated.Length(); ++i) {
-    const auto record = inflated.Get(i).As<Napi::Object>();
-    work.names.push_back(record.Get("name").As<Napi::String>().Utf8Value());
-    work.inflated.emplace_back(as_text(bytes_of(record.Get("bytes"))));
+
+  // Besides, the failures in their order.
+  static Napi::Object settle(Napi::Env env, std::vector<Result<ScanReport>> reports) {
+    Packer packer;
+    Napi::Array failures = Napi::Array::New(env);
+    for (Result<ScanReport>& report : reports) {
+      if (report.ok()) {
+        packer.add(*report);
+      } else {
+        packer.add_failure();
+        failures[failures.Length()] = failure(env, report.status()).Get("failure");
+      }
+    }
+    Napi::Object result = packer.packed(env);
+    result["failures"] = failures;
+    return result;
   }
-  return work;
-}
+
+ private:
+  std::vector<std::string> paths_;
+  ScanOptions options_;
+};
 
 }  // namespace
 
+// Of a path or of bytes, before it returns.
 Napi::Value scan_sync(const Napi::CallbackInfo& info) {
-  auto report = read_scan(info).run();
-  return report.ok() ? ScanWork::settle(info.Env(), *report) : failure(info.Env(), report.status());
+  const Napi::Env env = info.Env();
+  const ScanOptions options = options_of(info[1]);
+  Packer packer;
+  if (info[0].IsString()) {
+    auto report = scan_file(info[0].As<Napi::String>().Utf8Value(), options);
+    if (!report.ok()) return failure(env, report.status());
+    packer.add(*report);
+  } else {
+    SpanSource source(bytes_of(info[0]));
+    auto report = scan_source(source, options);
+    if (!report.ok()) return failure(env, report.status());
+    packer.add(*report);
+  }
+  return packer.packed(env);
 }
 
-Napi::Value scan_async(const Napi::CallbackInfo& info) {
-  ScanWork work = read_scan(info);
-  const auto control = info[3].As<Napi::BigUint64Array>();
-  work.options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
-  return PromiseWorker<ScanWork, Napi::BigUint64Array>::start(info.Env(), std::move(work), control);
+Napi::Value scan_many(const Napi::CallbackInfo& info) {
+  const auto given = info[0].As<Napi::Array>();
+  std::vector<std::string> paths;
+  for (uint32_t i = 0; i < given.Length(); ++i)
+    paths.push_back(given.Get(i).As<Napi::String>().Utf8Value());
+  ScanOptions options = options_of(info[1]);
+  const auto control = info[2].As<Napi::BigUint64Array>();
+  options.cancelled = reinterpret_cast<const std::atomic<bool>*>(control.Data());
+  return PromiseWorker<ScanWork, Napi::BigUint64Array>::start(
+      info.Env(), ScanWork(std::move(paths), options), control);
 }
 
 }  // namespace torchmap::addon

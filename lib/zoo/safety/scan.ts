@@ -1,18 +1,16 @@
 /**
- * What loading a file with Python could do: every pickle in it is found and decoded natively, and
+ * What loading files with Python could do: every pickle in them is found and decoded natively, and
  * none is run. See native/core/scan.
  */
 import { types } from 'node:util'
-import { binding, type Outcome, type ScanNativeOptions, type Scanned } from '../../binding'
-import { stringAt } from '../../catalog'
+import { checkOptions, wrongType } from '../../arguments'
+import { binding, type Outcome, type Scanned } from '../../binding'
 import { errorFrom } from '../../errors'
-import { LIMITS, type Limits } from '../../limits'
+import type { Limits } from '../../limits'
+import type { NativeFailure, ScanNativeOptions } from '../../native'
 import { watched } from '../../watch'
 import { finding } from '../finding'
-import type { Finding, NamedGlobal, Safety } from '../result'
-import type { RuleId } from '../rules'
-import { type Deflated, type Inflated, inflateAll } from './deflated'
-import { type ContentKind, misnamed } from './extension'
+import { Reports, type SafetyScan } from './report'
 
 export interface SafetyOptions {
   readonly signal?: AbortSignal | undefined
@@ -22,15 +20,13 @@ export interface SafetyOptions {
   readonly path?: string | undefined
 }
 
-export interface SafetyScan {
-  readonly safety: Safety
-  readonly globals: readonly NamedGlobal[]
-  readonly findings: readonly Finding[]
-  /** What the file is by its bytes; empty for what has no pickle that is known. */
-  readonly content: ContentKind
+/** A file of many. */
+export interface FileScan extends SafetyScan {
+  readonly path: string
 }
 
-const VERDICTS = ['safe', 'unknown', 'dangerous'] as const
+/** Files that are looked at together: so many that handing them over costs nothing beside it. */
+const TOGETHER = 128
 
 /**
  * Looks at one file, which is read by position and only as far as it has to be, or at the bytes of
@@ -46,18 +42,13 @@ export async function scanSafety(
   source: string | Uint8Array,
   options: SafetyOptions = {},
 ): Promise<SafetyScan> {
-  const { signal } = options
-  const scan = new Scan(source, options)
-  const step = () => signal?.throwIfAborted()
-  step()
-  const first = scan.read(await scan.run([], step))
-  if (first.deflated.length === 0) return scan.result(first)
-  const inflated = scan.inflate(first.deflated)
-  step()
-  return scan.result(
-    first,
-    inflated.length === 0 ? undefined : scan.read(await scan.run(inflated, step)),
-  )
+  options.signal?.throwIfAborted()
+  // The caller's bytes could go away under a thread.
+  if (typeof source !== 'string') return scanSafetySync(source, options)
+  const { reports, failures } = await scanTogether([source], options)
+  const report = reports.next(source)
+  if (report === undefined) throw errorFrom(failures[0]!, source)
+  return report
 }
 
 /** The same before it returns, without a signal. */
@@ -65,139 +56,83 @@ export function scanSafetySync(
   source: string | Uint8Array,
   options: Omit<SafetyOptions, 'signal'> = {},
 ): SafetyScan {
-  const scan = new Scan(source, options)
-  const first = scan.read(scan.runSync([]))
-  if (first.deflated.length === 0) return scan.result(first)
-  const inflated = scan.inflate(first.deflated)
-  return scan.result(first, inflated.length === 0 ? undefined : scan.read(scan.runSync(inflated)))
+  const isShared = typeof source !== 'string' && types.isSharedArrayBuffer(source.buffer)
+  // Other threads could change shared bytes while they are looked at.
+  const stable = isShared ? new Uint8Array(source) : source
+  const path = typeof source === 'string' ? source : options.path
+  const series = path?.endsWith('.distcp') ?? false
+  const outcome = binding.scanSync(stable, { limits: options.limits, series })
+  return new Reports(unwrapped(outcome, path)).next(path)!
 }
 
-const isPickle = (name: string) => /\.pkl$/i.test(name)
-
-/** What the native side found. */
-interface Found {
-  readonly content: ContentKind
-  readonly foreign: string
-  readonly globals: NamedGlobal[]
-  readonly findings: Finding[]
-  readonly deflated: Deflated[]
-  readonly isDangerous: boolean
-  readonly isIncomplete: boolean
+/**
+ * The same for many files, on all processors, in their order. A file that cannot be read is
+ * `incomplete`, with a finding that says why.
+ *
+ * @throws the reason of a signal
+ */
+export async function* scanFiles(
+  paths: Iterable<string>,
+  options: Omit<SafetyOptions, 'path'> = {},
+): AsyncGenerator<FileScan, void, undefined> {
+  checkOptions('options', options, ['signal', 'limits'])
+  let ahead: Promise<FileScan[]> | undefined
+  try {
+    for (const files of groupsOf(paths)) {
+      const next = scanGroup(files, options)
+      // It is heard of when its turn comes.
+      next.catch(() => {})
+      const now = ahead
+      ahead = next
+      if (now !== undefined) yield* await now
+    }
+    if (ahead !== undefined) yield* await ahead
+  } finally {
+    // Nothing goes on behind the caller's back.
+    await ahead?.catch(() => {})
+  }
 }
 
-class Scan {
-  readonly #source: string | Uint8Array
-  readonly #path: string | undefined
-  readonly #limits: Partial<Limits> | undefined
-  /** Of deflated records. */
-  readonly #refused: Finding[] = []
-  /** Whether the native side looked at everything the last time. */
-  #isWhole = true
-
-  constructor(source: string | Uint8Array, { limits, path }: SafetyOptions) {
-    const isShared = typeof source !== 'string' && types.isSharedArrayBuffer(source.buffer)
-    // Other threads could change shared bytes while they are looked at.
-    this.#source = isShared ? new Uint8Array(source) : source
-    this.#path = typeof source === 'string' ? source : path
-    this.#limits = limits
+function* groupsOf(paths: Iterable<string>): Generator<string[], void, undefined> {
+  let group: string[] = []
+  for (const path of paths) {
+    if (typeof path !== 'string') throw wrongType('paths', 'strings', path)
+    if (group.push(path) < TOGETHER) continue
+    yield group
+    group = []
   }
+  if (group.length > 0) yield group
+}
 
-  async run(inflated: Inflated[], step: () => void): Promise<Outcome<Scanned>> {
-    const source = this.#source
-    // The caller's bytes could go away under a thread.
-    if (typeof source !== 'string') return this.runSync(inflated)
-    const start = (control: BigUint64Array) =>
-      binding.scan(source, this.#options(inflated), inflated, control)
-    return watched(start, step, () => {}, undefined)
-  }
+async function scanGroup(paths: string[], options: SafetyOptions): Promise<FileScan[]> {
+  options.signal?.throwIfAborted()
+  const { reports, failures } = await scanTogether(paths, options)
+  let failed = 0
+  return paths.map((path) => {
+    const report = reports.next(path)
+    if (report !== undefined) return { path, ...report }
+    const { message } = errorFrom(failures[failed++]!, path)
+    const findings = [finding('whole/system', message)]
+    return { path, safety: 'incomplete', globals: [], findings, content: '' }
+  })
+}
 
-  runSync(inflated: Inflated[]): Outcome<Scanned> {
-    return binding.scanSync(this.#source, this.#options(inflated), inflated)
-  }
+async function scanTogether(
+  paths: readonly string[],
+  { limits, signal }: SafetyOptions,
+): Promise<{ reports: Reports; failures: readonly NativeFailure[] }> {
+  const options: ScanNativeOptions = { limits, series: false }
+  const outcome = await watched(
+    (control) => binding.scanFiles(paths, options, control),
+    () => signal?.throwIfAborted(),
+    () => {},
+    signal,
+  )
+  const scanned = unwrapped(outcome, paths[0])
+  return { reports: new Reports(scanned), failures: scanned.failures }
+}
 
-  #options(inflated: readonly Inflated[]): ScanNativeOptions {
-    // A pickle says which records are elements: with one of those, all is looked at anew.
-    const isAll = inflated.length === 0 || inflated.some(({ name }) => isPickle(name))
-    // torch.distributed.checkpoint writes one archive behind the other.
-    const series = this.#path?.endsWith('.distcp') ?? false
-    this.#isWhole = isAll
-    return { limits: this.#limits, series, onlyInflated: !isAll }
-  }
-
-  inflate(records: readonly Deflated[]): Inflated[] {
-    return inflateAll(
-      this.#source,
-      records,
-      this.#limits?.inflatedBytes ?? LIMITS.inflatedBytes,
-      (record, why) => {
-        this.#refused.push(
-          finding('safe/unread', `the record cannot be inflated: ${why}`, { record }),
-        )
-      },
-    )
-  }
-
-  /** Unpacks what native/addon/scan.cc packs. */
-  read(outcome: Outcome<Scanned>): Found {
-    if (outcome.failure) throw errorFrom(outcome.failure, this.#path)
-    const { strings, numbers } = outcome
-    let [atString, atNumber] = [0, 0]
-    const text = () => stringAt(strings, atString++)
-    const number = () => numbers[atNumber++]!
-    const [globalCount, findingCount, deflatedCount] = [number(), number(), number()]
-    const [isDangerous, isIncomplete] = [number() === 1, number() === 1]
-    const [globalsDropped, findingsDropped] = [number(), number()]
-    const content = text() as ContentKind
-    const foreign = text()
-    const place = (record: string) => (record === '' ? {} : { record })
-    const globals: NamedGlobal[] = []
-    for (let i = 0; i < globalCount; ++i) {
-      const verdict = VERDICTS[number()]!
-      const isCalled = number() === 1
-      const links = number()
-      const offset = number()
-      const [name, record] = [text(), text()]
-      const chain = Array.from({ length: links }, text)
-      globals.push({ name, verdict, isCalled, chain, ...place(record), offset })
-    }
-    const findings: Finding[] = []
-    for (let i = 0; i < findingCount; ++i) {
-      const offset = number()
-      const [rule, message, record] = [text() as RuleId, text(), text()]
-      findings.push(finding(rule, message, { ...place(record), ...(offset < 0 ? {} : { offset }) }))
-    }
-    for (const [count, what] of [
-      [globalsDropped, 'globals'],
-      [findingsDropped, 'findings'],
-    ] as const) {
-      if (count > 0) findings.push(finding('safe/unread', `${count} more ${what} are not listed`))
-    }
-    const deflated: Deflated[] = []
-    for (let i = 0; i < deflatedCount; ++i) {
-      const [offset, stored, bytes] = [number(), number(), number()]
-      deflated.push({ name: text(), offset, stored, bytes })
-    }
-    return { content, foreign, globals, findings, deflated, isDangerous, isIncomplete }
-  }
-
-  /** @param second what was found once deflated records were inflated */
-  result(first: Found, second?: Found): SafetyScan {
-    const { content, foreign } = first
-    const found = second === undefined ? [first] : this.#isWhole ? [second] : [first, second]
-    const globals = found.flatMap((part) => part.globals)
-    const all = [...found.flatMap((part) => part.findings), ...this.#refused]
-    const isDangerous = found.some((part) => part.isDangerous)
-    const isIncomplete = found.some((part) => part.isIncomplete)
-    const wrong = this.#path === undefined ? undefined : misnamed(this.#path, content, foreign)
-    if (wrong !== undefined) all.push(finding('safe/extension', wrong))
-    const isUnknown = globals.some(({ verdict }) => verdict === 'unknown')
-    const safety: Safety = isDangerous
-      ? 'dangerous'
-      : isIncomplete || this.#refused.length > 0
-        ? 'incomplete'
-        : isUnknown
-          ? 'needs-review'
-          : 'safe'
-    return { safety, globals, findings: all, content }
-  }
+function unwrapped<T extends Scanned>(outcome: Outcome<T>, path: string | undefined): T {
+  if (outcome.failure) throw errorFrom(outcome.failure, path)
+  return outcome
 }

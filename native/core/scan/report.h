@@ -26,17 +26,9 @@ struct ScanFinding {
   bool has_offset = false;
 };
 
-// A record that has to be inflated to be looked into.
-struct DeflatedRecord {
-  std::string name;
-  uint64_t offset = 0;  // bytes from the start of the file: payload
-  uint64_t stored_size = 0, size = 0;
-};
-
 struct ScanReport {
   std::vector<ScannedGlobal> globals;
   std::vector<ScanFinding> findings;
-  std::vector<DeflatedRecord> deflated;
   std::string_view content;    // what the bytes are: zip, tar, pickle, legacy, npy, safetensors ...
   std::string foreign;         // what else they are, in words, where that is known
   bool is_dangerous = false;   // something names what can run code

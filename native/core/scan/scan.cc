@@ -1,10 +1,14 @@
 #include "core/scan/scan.h"
 
+#include "core/threads.h"
+
 namespace torchmap {
 namespace {
 
 // Up to here one read of the whole costs less than several of its parts.
 constexpr uint64_t kSmall = uint64_t{1} << 20;
+// torch.distributed.checkpoint writes one archive behind the other.
+constexpr std::string_view kSeriesEnd = ".distcp";
 
 }  // namespace
 
@@ -23,19 +27,34 @@ Result<ScanReport> scan_source(Source& source, const ScanOptions& options) {
   return report;
 }
 
-Result<ScanReport> scan_inflated(const ScanOptions& options) {
-  ScanReport report;
-  Scanner scanner(options, report);
-  for (const InflatedRecord& record : options.inflated) {
-    if (record.bytes.empty()) continue;
-    SpanSource bytes(record.bytes);
-    PicklePlace place;
-    place.record = record.name;
-    place.in_file = false;
-    place.depth = 1;
-    TRY(scanner.scan_record(bytes, place, record.name, 0));
-  }
+// Read, not mapped: a file that shrinks meanwhile ends the scan and not the process.
+Result<ScanReport> scan_file(const std::string& path, ScanOptions options) {
+  options.series = path.ends_with(kSeriesEnd);
+  TRY_ASSIGN(const std::shared_ptr<Source> source, open_file(path, {false}));
+  TRY_ASSIGN(ScanReport report, scan_source(*source, options));
+  TRY(source->check_unchanged());
   return report;
+}
+
+std::vector<Result<ScanReport>> scan_files(std::span<const std::string> paths,
+                                           const ScanOptions& options) {
+  // Files that one thread looks at before it takes others.
+  constexpr uint64_t kTaken = 4;
+  std::vector<Result<ScanReport>> found;
+  found.reserve(paths.size());
+  for (size_t i = 0; i < paths.size(); ++i) found.emplace_back(ScanReport());
+  FirstFailure outcome;
+  in_parallel(paths.size(), kTaken, [&](uint64_t begin, uint64_t end) noexcept {
+    for (uint64_t i = begin; i < end && !outcome.stopped(); ++i) {
+      outcome.watch([&]() -> Status {
+        found[i] = scan_file(paths[i], options);
+        return {};
+      });
+    }
+  });
+  // Nothing fails as a whole but for want of memory.
+  static_cast<void>(outcome.take());
+  return found;
 }
 
 }  // namespace torchmap

@@ -1,16 +1,22 @@
 // What loading a file with Python could do: every pickle in it is found and decoded, none is run.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "core/scan/scanner.h"
 
 namespace torchmap {
 
 // Small files are read at once; of others what is looked at, by position: a file that shrinks is a
-// failure. kIo, kFileChanged, kCancelled; all else is in the report. Deflated records that are not
-// in `options.inflated` are listed in it: inflate them and call again.
+// failure. kIo, kFileChanged, kCancelled; all else is in the report.
 Result<ScanReport> scan_source(Source& source, const ScanOptions& options);
 
-// The same of nothing but `options.inflated`, records of an archive that was looked at before.
-Result<ScanReport> scan_inflated(const ScanOptions& options);
+// The same of a file; one whose name ends with .distcp is a series of archives.
+Result<ScanReport> scan_file(const std::string& path, ScanOptions options);
+
+// The same of many files, some at a time; in their order.
+std::vector<Result<ScanReport>> scan_files(std::span<const std::string> paths,
+                                           const ScanOptions& options);
 
 }  // namespace torchmap

@@ -16,7 +16,6 @@ namespace torchmap {
 struct ScanOptions {
   Limits limits;
   const std::atomic<bool>* cancelled = nullptr;
-  std::span<const InflatedRecord> inflated;  // records of the outermost archive
   // The file is a series of archives, as those of a distributed checkpoint are.
   bool series = false;
 };
@@ -82,6 +81,7 @@ class Scanner {
   uint64_t pickles_ = 0;      // that were examined
   uint64_t searched_ = 0;     // bytes that were decoded while pickles were looked for
   uint64_t search_room_ = 0;  // bytes that may be
+  uint64_t inflated_left_ = uint64_t{1} << 28;  // bytes of deflated records that may be looked into
 };
 
 // A part of a source, from its own byte 0; the source outlives it.

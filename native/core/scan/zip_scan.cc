@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/archive/inflate.h"
 #include "core/archive/zip_layout.h"
 #include "core/format/package_reader.h"
 #include "core/format/pt2_reader.h"
@@ -19,6 +20,15 @@ constexpr uint32_t kDescriptorStart = 0x08074b50, kEnd64Start = 0x06064b50,
                    kLocatorStart = 0x07064b50, kEndStart = 0x06054b50;
 constexpr uint64_t kLocatorBytes = 20, kEndBytes = 22;
 constexpr size_t kSweepChunk = size_t{1} << 20;
+// Of a record that becomes longer than this so much is read to see its first byte.
+constexpr uint64_t kInflatedAtOnce = uint64_t{1} << 18;
+// Bytes by which deflated ones may be more than the sixty-fourth part longer than inflated.
+constexpr uint64_t kSlack = uint64_t{1} << 16;
+// First bytes of pickles (a protocol, or what can come first in one that calls something), archives
+// and arrays.
+constexpr std::string_view kLoadable =
+    "\x80"
+    "c(i]}P\x93";
 
 bool is_word(Source& source, uint64_t offset, uint32_t word) {
   std::array<std::byte, 4> bytes;
@@ -121,17 +131,7 @@ Status ZipScan::record(uint32_t index) {
   const Record& row = archive_->records()[index];
   const Payload& place = payloads_[index];
   if (!place.known || place.size == 0) return {};
-  if (row.method == kDeflated) {
-    deflated(index);
-    const auto& ready = scanner_.options_.inflated;
-    const auto found = std::find_if(ready.begin(), ready.end(), [&](const InflatedRecord& one) {
-      return place_.depth == 0 && one.name == row.name;
-    });
-    if (found == ready.end()) return {};
-    SpanSource bytes(found->bytes);
-    if (bytes.size() == 0) return {};
-    return scanner_.scan_record(bytes, inside(row.name, place.offset, false), row.name, row.flags);
-  }
+  if (row.method == kDeflated) return deflated(index);
   if (row.method != kStored) {
     scanner_.unread("the record is compressed with zip method " + std::to_string(row.method) +
                         ", which is not read",
@@ -142,15 +142,53 @@ Status ZipScan::record(uint32_t index) {
   return scanner_.scan_record(bytes, inside(row.name, place.offset, true), row.name, row.flags);
 }
 
-void ZipScan::deflated(uint32_t index) {
+Status ZipScan::deflated(uint32_t index) {
   const Record& row = archive_->records()[index];
-  if (place_.depth > 0) {
-    scanner_.unread("a deflated record of an archive inside an archive is not looked into",
-                    inside(row.name, row.header_offset, true), 0);
-    return;
+  const Payload& place = payloads_[index];
+  const PicklePlace here = inside(row.name, place.offset, false);
+  const auto unread = [&](const std::string& why) {
+    scanner_.unread("the record cannot be inflated: " + why, inside(row.name, place.offset, true),
+                    0);
+  };
+  if (row.size == 0) return {};
+  if (row.size / kMostInflated > place.size) {
+    unread("it claims to become " + bytes_text(row.size) + ", and has " + bytes_text(place.size));
+    return {};
   }
-  scanner_.report_.deflated.push_back(
-      {std::string(row.name), payloads_[index].offset, row.stored_size, row.size});
+  // More than what cannot be compressed takes says nothing.
+  const uint64_t most = std::min(place.size, row.size + row.size / 64 + kSlack);
+  std::vector<std::byte> stored(
+      static_cast<size_t>(row.size > kInflatedAtOnce ? std::min(most, kInflatedAtOnce) : most));
+  TRY(source_.read(place.offset, stored));
+  if (row.size > kInflatedAtOnce) {
+    std::byte first{};
+    auto begun = inflate(stored, {&first, 1});
+    const bool loadable = kLoadable.find(std::to_integer<char>(first)) != std::string_view::npos;
+    if (begun.ok() && !loadable && !is_named_pickle(row.name)) return {};
+  }
+  const uint64_t room = std::min(scanner_.options_.limits.inflated_bytes, scanner_.inflated_left_);
+  if (row.size > room) {
+    unread("it becomes " + bytes_text(row.size) + ", and " + std::to_string(room) +
+           " are looked at");
+    return {};
+  }
+  if (row.size > kInflatedAtOnce) {
+    stored.resize(static_cast<size_t>(most));
+    TRY(source_.read(place.offset, stored));
+  }
+  scanner_.inflated_left_ -= row.size;
+  std::vector<std::byte> bytes(static_cast<size_t>(row.size));
+  auto done = inflate(stored, bytes);
+  if (!done.ok()) {
+    unread(done.status().failure().message);
+  } else if (done->bytes != row.size || !done->ended) {
+    unread("it becomes " + std::string(done->ended ? "" : "more than ") + bytes_text(done->bytes) +
+           " where the archive says " + std::to_string(row.size));
+  } else {
+    SpanSource inflated(bytes);
+    return scanner_.scan_record(inflated, here, row.name, row.flags);
+  }
+  return {};
 }
 
 Status Scanner::scan_record(Source& bytes, const PicklePlace& place, std::string_view name,

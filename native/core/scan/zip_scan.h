@@ -23,11 +23,11 @@ class ZipScan {
   Status local_header(uint64_t offset, uint64_t& done);
   Status find_payloads();
   Status record(uint32_t index);
+  Status deflated(uint32_t index);
   Status gaps();
   Status gap(uint64_t from, uint64_t to, const char* where);
   Status tail();
   void count_code();
-  void deflated(uint32_t index);
   void disagreement(std::string message, std::string_view record, uint64_t offset);
   bool is_elements(const Record& row) const;
   PicklePlace inside(std::string_view record, uint64_t offset, bool in_file) const;

@@ -1,0 +1,113 @@
+// Streams that zlib has deflated, and what is none.
+#include "core/archive/inflate.h"
+
+#include <string>
+#include <vector>
+
+#include "check.h"
+
+using namespace torchmap;
+using namespace torchmap::check;
+
+namespace {
+
+std::string unhex(std::string_view digits) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < digits.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
+  return bytes;
+}
+
+// All of it, as far as `room` goes; "BAD_RECORD" and the like where it is none.
+std::string inflated(std::string_view deflated, size_t room = 5000) {
+  // Exactly as long as it is, so that the sanitizers see what is read beyond.
+  const std::vector<std::byte> stream(as_bytes(deflated).begin(), as_bytes(deflated).end());
+  std::vector<std::byte> target(room);
+  auto done = inflate(stream, target);
+  if (!done.ok()) return std::string(code_name(done.status().code()));
+  EXPECT_EQ(done->ended || done->bytes == room, true);
+  return std::string(as_text(target).substr(0, done->bytes));
+}
+
+struct Sample {
+  std::string deflated, text;
+};
+
+std::string letters() {
+  std::string text;
+  uint32_t state = 1;
+  for (int i = 0; i < 600; ++i) {
+    state = state * 1103515245 + 12345;
+    const uint32_t value = (state >> 16) & 0xFF;
+    text += value < 250 ? "aaaaaaaabbbbccdz"[value & 15] : static_cast<char>(value);
+  }
+  return text + text.substr(0, 100) + std::string(500, 'z');
+}
+
+// Of each type of block one.
+std::vector<Sample> samples() {
+  return {
+      {unhex("010500faff68656c6c6f"), "hello"},
+      {unhex("cb48cdc9c957c8409000"), "hello hello hello"},
+      {unhex("ed52db0dc340089b15c3148cde286d6dc3a91bf4a7454ac2816d1e97a800aeb822b23323a2a3f4a20148"
+             "805ff939199e1965a81ae87628f351025522eb25e6d58744014944466334856356a55c87a00706ab5799"
+             "8a1680a124b2aaad3f02a311ab770c5dc53869a8cd4b81bd5ea41ca62d8f2bc76016213badad4a89856b"
+             "c401fa5ced16efa19cc48ed53afaa3aabd021f94a85b9aab0b8f8ba38c49961bcf2566ad3af1ec9323fa"
+             "4ee26e79eaa4d343cc2ab8d672f9747fbe28ac4f3365345ddb957dbf0ae76e09be66ae5f23cc22cbedb5"
+             "153d8b9e674cefdb74c56b3ad21a87f185ffaafff673f606"),
+       letters()},
+      // A stored block of no bytes, then the second one.
+      {unhex("000000ffffcb48cdc9c957c8409000"), "hello hello hello"},
+      {unhex("0300"), ""},
+  };
+}
+
+}  // namespace
+
+TEST(inflates_every_type_of_block) {
+  for (const auto& [deflated, text] : samples()) {
+    EXPECT_EQ(inflated(deflated), text);
+    EXPECT_EQ(inflated(deflated, text.size()), text);
+    // What stands behind the stream is somebody else's.
+    EXPECT_EQ(inflated(deflated + "behind it"), text);
+  }
+}
+
+TEST(inflates_as_much_as_there_is_room_for) {
+  for (const auto& [deflated, text] : samples()) {
+    for (size_t room = 0; room < text.size(); ++room)
+      EXPECT_EQ(inflated(deflated, room), text.substr(0, room));
+  }
+}
+
+TEST(refuses_streams_that_end_early) {
+  for (const auto& [deflated, text] : samples()) {
+    for (size_t length = 0; length < deflated.size(); ++length)
+      EXPECT_EQ(inflated(deflated.substr(0, length)), "BAD_RECORD");
+  }
+}
+
+TEST(refuses_what_is_no_stream) {
+  for (const std::string_view digits : {
+           "07",                            // a block of type 3
+           "010500fbff68656c6c6f",          // two lengths
+           "4b044200",                      // fixed: 'a', then three bytes from two before
+           "ed1f00000000000000000000",      // 288 literals
+           "05c0810000000000000000000000",  // no code of code lengths
+           "ffffffffffffffffffffffffffff",
+       }) {
+    EXPECT_EQ(inflated(unhex(digits)), "BAD_RECORD");
+  }
+}
+
+TEST(survives_every_flipped_bit) {
+  size_t refused = 0;
+  for (const auto& [deflated, text] : samples()) {
+    for (size_t bit = 0; bit < deflated.size() * 8; ++bit) {
+      std::string damaged = deflated;
+      damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+      refused += inflated(damaged) == "BAD_RECORD" ? 1 : 0;
+    }
+  }
+  EXPECT_GT(refused, size_t{200});
+}
