@@ -25,7 +25,7 @@ import { extname, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 
 const require = createRequire(import.meta.url)
-const { scanSafety, scanSafetySync } = require('../dist/zoo/safety/scan.js')
+const { scanFiles, scanSafetySync } = require('../dist/zoo/safety/scan.js')
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -122,16 +122,9 @@ async function timed(work) {
   return { wall: (performance.now() - start) / 1000, cpu: (user + system) / 1e6, result }
 }
 
-async function scanAll(files, jobs) {
+async function scanAll(files) {
   const counts = {}
-  let next = 0
-  const work = async () => {
-    while (next < files.length) {
-      const { safety } = await scanSafety(files[next++])
-      counts[safety] = (counts[safety] ?? 0) + 1
-    }
-  }
-  await Promise.all(Array.from({ length: jobs }, work))
+  for await (const { safety } of scanFiles(files)) counts[safety] = (counts[safety] ?? 0) + 1
   return counts
 }
 
@@ -168,18 +161,18 @@ async function speed() {
       const rate = (seconds) => Math.round(files.length / seconds)
       rows[name] = { 'files/s': rate(wall), 'files/s of processor time': rate(cpu) }
     }
-    await scanAll(files, 8) // so that all read what the system has in memory
+    await scanAll(files) // so that all read what the system has in memory
     const [many, one, theirs, idle] = [[], [], [], []]
     // In turns, so that what else the machine does meets all.
     for (let i = 0; i < 3; ++i) {
-      many.push(await timed(() => scanAll(files, 8)))
+      many.push(await timed(() => scanAll(files)))
       one.push(await timed(() => files.map((file) => scanSafetySync(file).safety)))
       if (values.scanners === undefined) continue
       theirs.push(runPicklescan(folder))
       idle.push(runPicklescan(empty))
     }
     console.log(middle(many).result)
-    add('torchmap, 8 at a time', middle(many))
+    add('torchmap, scanFiles()', middle(many))
     add('torchmap, one by one', middle(one))
     if (values.scanners !== undefined) {
       const [all, start] = [middle(theirs), middle(idle)]

@@ -4,12 +4,20 @@
 
 namespace torchmap {
 
+namespace {
+
+std::vector<Node> common_nodes() {
+  std::vector<Node> made{Node::words(Tag::kNone, 0, 0, 0), Node::words(Tag::kBool, 1, 0, 0),
+                         Node::words(Tag::kBool, 0, 0, 0), Node::words(Tag::kTuple, 0, 0, 0)};
+  for (int64_t value = 0; value < 256; ++value) made.push_back(Node::of_integer(value));
+  return made;
+}
+
+}  // namespace
+
 Pool::Pool() {
-  nodes.push(Node::words(Tag::kNone, 0, 0, 0));
-  nodes.push(Node::words(Tag::kBool, 1, 0, 0));
-  nodes.push(Node::words(Tag::kBool, 0, 0, 0));
-  nodes.push(Node::words(Tag::kTuple, 0, 0, 0));
-  for (int64_t value = 0; value < 256; ++value) nodes.push(Node::of_integer(value));
+  static const std::vector<Node> common = common_nodes();
+  nodes.append(common.data(), common.size());
   const uint32_t no_batch[2] = {0, 0};  // so that batch 0 can mean none
   words.append(no_batch, 2);
   extras.push(Extra{});

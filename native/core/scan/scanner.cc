@@ -153,12 +153,20 @@ Result<Scanner::Attempt> Scanner::decode(Source& source, const PicklePlace& plac
   const uint64_t left = source.size() - at;
   const uint64_t base = place.base + place.offset + at;
   Attempt result;
-  std::vector<std::byte>& bytes = result.bytes;
+  const ByteSpan held = source.held();
   uint64_t length = std::min(left, sure == Sure::kExpected ? kFirstLook : kPossibleLook);
+  const bool is_short = length == left;
+  if (!held.empty()) length = left;
   for (;;) {
-    bytes.resize(static_cast<size_t>(length));
-    TRY(source.read(at, bytes));
-    if (sure == Sure::kPossible && length == left && place.depth > 0 && !could_count(bytes))
+    if (held.empty()) {
+      result.copy.resize(static_cast<size_t>(length));
+      TRY(source.read(at, result.copy));
+      result.bytes = result.copy;
+    } else {
+      result.bytes = held.subspan(static_cast<size_t>(at));
+    }
+    const ByteSpan bytes = result.bytes;
+    if (sure == Sure::kPossible && is_short && place.depth > 0 && !could_count(bytes))
       return result;
     result.pool = std::make_unique<Pool>();
     result.oddities = {};
@@ -190,7 +198,7 @@ Result<Scanner::Attempt> Scanner::attempt(Source& source, const PicklePlace& pla
   TRY(stopped());
   TRY_ASSIGN(Attempt result, decode(source, place, at, sure));
   if (result.pool == nullptr) return result;
-  const std::vector<std::byte>& bytes = result.bytes;
+  const ByteSpan bytes = result.bytes;
   PicklePlace here = place;
   here.offset += at;
 
@@ -204,7 +212,7 @@ Result<Scanner::Attempt> Scanner::attempt(Source& source, const PicklePlace& pla
     return result;
   }
   ++pickles_;
-  const ByteSpan pickle = ByteSpan(bytes).first(static_cast<size_t>(result.next - at));
+  const ByteSpan pickle = bytes.first(static_cast<size_t>(result.next - at));
   const Examined examined = examine_pickle(*result.pool, pickle, here, !result.ok, report_);
   for (const auto& [key, needed] : examined.storages) {
     uint64_t& known = storages_[key];

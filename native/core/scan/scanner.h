@@ -49,7 +49,8 @@ class Scanner {
     Decoded decoded;
     Status failure;  // where it is not
     Oddities oddities;
-    std::vector<std::byte> bytes;  // what the pool points into
+    ByteSpan bytes;  // what the pool points into: of the source, or of `copy`
+    std::vector<std::byte> copy;
     std::unique_ptr<Pool> pool;
   };
 
@@ -98,6 +99,10 @@ class SourcePart final : public Source {
     TRY(check_range(offset, target.size()));
     return of_.read(offset_ + offset, target);
   }
+  ByteSpan held() const override {
+    const ByteSpan all = of_.held();
+    return all.empty() ? all : all.subspan(static_cast<size_t>(offset_), size());
+  }
 
  private:
   Source& of_;
@@ -117,6 +122,7 @@ class SpanSource final : public Source {
     if (!target.empty()) std::memcpy(target.data(), bytes_.data() + offset, target.size());
     return {};
   }
+  ByteSpan held() const override { return bytes_; }
 
  private:
   ByteSpan bytes_;

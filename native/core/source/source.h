@@ -45,6 +45,9 @@ class Source {
   // is read ahead. kTruncated as above, kFileChanged when the file shrank since it was opened.
   virtual Status read(uint64_t offset, std::span<std::byte> target) = 0;
 
+  // All bytes, where they are in memory and nobody changes them; else nothing.
+  virtual ByteSpan held() const { return {}; }
+
   // The whole file as one writable private span, or empty when it is not mapped.
   virtual std::span<std::byte> mapped() { return {}; }
 
