@@ -6,7 +6,6 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import type { Safety } from '../lib/zoo/result'
-import type { RuleId } from '../lib/zoo/rules'
 import type { SafetyScan } from '../lib/zoo/safety/report'
 import { scanFiles, scanSafety, scanSafetySync } from '../lib/zoo/safety/scan'
 import {
@@ -22,45 +21,29 @@ import {
   u64,
 } from './support/bytes'
 import { temporaryFolder } from './support/samples'
+import {
+  benign,
+  binbytes,
+  binstring,
+  call,
+  called,
+  checkPickles,
+  dangerous,
+  echo,
+  elements,
+  keys,
+  legacy,
+  MEMOIZE,
+  named,
+  protocol4,
+  rulesOf,
+  STACK_GLOBAL,
+  system,
+} from './support/scans'
 
 const folder = temporaryFolder('safety')
 
-const STACK_GLOBAL = 0x93
-const MEMOIZE = 0x94
 const PUT0 = bytes(op.BINPUT, 0)
-
-const protocol4 = (...parts: Part[]) => bytes(op.PROTO, 4, ...parts, op.STOP)
-const system = global('os', 'system')
-const echo = bytes(op.MARK, text('echo'), op.TUPLE)
-const called = bytes(system, echo, op.REDUCE)
-const benign = bytes(op.EMPTY_DICT, text('a'), op.NONE, op.SETITEM)
-const binbytes = (data: Uint8Array) => bytes(0x42, u32(data.length), data)
-const binstring = (data: Uint8Array) => bytes(op.BINSTRING, u32(data.length), data)
-const call = (callee: Part, ...args: Part[]) => bytes(callee, op.MARK, ...args, op.TUPLE, op.REDUCE)
-
-const rulesOf = ({ findings }: SafetyScan) => [...new Set(findings.map(({ rule }) => rule))].sort()
-const named = ({ globals }: SafetyScan, verdict: string) =>
-  globals.filter((row) => row.verdict === verdict).map(({ name }) => name)
-
-interface Case {
-  data: Uint8Array
-  safety: Safety
-  rules?: RuleId[]
-}
-
-const dangerous = (...parts: Part[]): Case => ({ data: protocol4(...parts), safety: 'dangerous' })
-
-function check(cases: Record<string, Case>): void {
-  for (const [name, { data, safety, rules }] of Object.entries(cases)) {
-    test(name, () => {
-      const scan = scanSafetySync(data)
-      expect(scan.safety).toBe(safety)
-      if (rules !== undefined) expect(rulesOf(scan)).toEqual([...rules].sort())
-      // The same where it stands in an archive.
-      expect(scanSafetySync(checkpointOf(data)).safety).toBe(safety)
-    })
-  }
-}
 
 describe('verdicts of names', () => {
   const verdicts = (module: string, name: string) =>
@@ -126,7 +109,7 @@ describe('verdicts of names', () => {
 })
 
 describe('ways to name and to call', () => {
-  check({
+  checkPickles({
     'nothing named': { data: protocol4(benign), safety: 'safe', rules: [] },
     GLOBAL: dangerous(system),
     'GLOBAL and REDUCE': dangerous(called),
@@ -210,7 +193,7 @@ describe('ways to name and to call', () => {
 
 describe('names that are computed, and state of what is no object', () => {
   const joined = call(global('builtins', 'str.join'), text(''), bytes(op.EMPTY_LIST))
-  check({
+  checkPickles({
     'of a call': dangerous(text('os'), joined, STACK_GLOBAL),
     'of a number': dangerous(op.BININT1, 42, text('os'), STACK_GLOBAL),
     'of bytes': dangerous(binbytes(Buffer.from('os')), text('system'), STACK_GLOBAL),
@@ -238,7 +221,7 @@ describe('names that are computed, and state of what is no object', () => {
 describe('getattr, as protocols before 4 write members and methods', () => {
   const getattr = (object: Part, name: Part) => call(global('__builtin__', 'getattr'), object, name)
   const net = bytes(global('my.nets', 'Net'), op.EMPTY_TUPLE, 0x81)
-  check({
+  checkPickles({
     'of a class': {
       data: protocol4(getattr(global('my.nets', 'Kind'), text('BIG'))),
       safety: 'needs-review',
@@ -255,7 +238,7 @@ describe('getattr, as protocols before 4 write members and methods', () => {
 })
 
 describe('streams', () => {
-  check({
+  checkPickles({
     'a second pickle': {
       data: bytes(protocol4(benign), protocol4(called)),
       safety: 'dangerous',
@@ -318,16 +301,6 @@ describe('streams', () => {
     ),
   })
 
-  const magic = bytes(0x8a, 10, Buffer.from('6cfc9c46f9206aa85019', 'hex'))
-  const legacy = (root: Part, keys: Part = op.EMPTY_LIST, ...behind: Part[]) => {
-    const version = bytes(op.PROTO, 2, 'M', 0xe9, 0x03, op.STOP)
-    const info = bytes(op.PROTO, 2, op.EMPTY_DICT, op.STOP)
-    const pickles = [bytes(op.PROTO, 2, magic, op.STOP), version, info]
-    for (const part of [root, keys]) pickles.push(bytes(op.PROTO, 2, part, op.STOP))
-    return bytes(...pickles, ...behind)
-  }
-  const elements = bytes(u64(4n), Buffer.alloc(16, 0x2e))
-  const keys = bytes(op.EMPTY_LIST, text('0'), op.APPEND)
   test.each<[string, Buffer, Safety]>([
     ['legacy', legacy(tensor(), keys, elements), 'safe'],
     ['legacy: the object', legacy(called), 'dangerous'],
@@ -357,9 +330,6 @@ describe('streams', () => {
 
 describe('pickles inside of pickles', () => {
   const loader = global('torch.storage', '_load_from_bytes')
-  const magic = bytes(op.PROTO, 2, 0x8a, 10, Buffer.from('6cfc9c46f9206aa85019', 'hex'), op.STOP)
-  const version = bytes(op.PROTO, 2, 'M', 0xe9, 0x03, op.STOP)
-  const info = bytes(op.PROTO, 2, op.EMPTY_DICT, op.STOP)
   const id = bytes(
     op.MARK,
     text('storage'),
@@ -367,11 +337,10 @@ describe('pickles inside of pickles', () => {
     text('0'),
     text('cpu'),
   )
-  const root = bytes(op.PROTO, 2, id, op.BININT1, 1, op.TUPLE, op.BINPERSID, op.STOP)
-  const keys = bytes(op.PROTO, 2, op.EMPTY_LIST, text('0'), op.APPEND, op.STOP)
-  const nested = bytes(magic, version, info, root, keys, u64(1n), u32(0))
-  const evil = bytes(magic, version, info, op.PROTO, 2, called, op.STOP, keys)
-  check({
+  const root = bytes(id, op.BININT1, 1, op.TUPLE, op.BINPERSID)
+  const nested = legacy(root, keys, u64(1n), u32(0))
+  const evil = legacy(called, keys)
+  checkPickles({
     'a nested storage': {
       data: protocol4(call(loader, binbytes(nested))),
       safety: 'safe',

@@ -6,61 +6,37 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
-import type { Safety } from '../lib/zoo/result'
 import type { RuleId } from '../lib/zoo/rules'
-import type { SafetyScan } from '../lib/zoo/safety/report'
 import { scanSafetySync } from '../lib/zoo/safety/scan'
 import {
   bytes,
   checkpointOf,
   type EndOptions,
   type Entry,
-  global,
   op,
   pickle,
   tensor,
-  text,
   u32,
   u64,
   zip,
 } from './support/bytes'
 import { temporaryFolder } from './support/samples'
+import { called, checkFiles, npy, rulesOf, tar } from './support/scans'
 
 const folder = temporaryFolder('safety-archives')
 
-const called = bytes(global('os', 'system'), op.MARK, text('echo'), op.TUPLE, op.REDUCE)
 const evil = pickle(called)
 const good = pickle(tensor())
-const elements = Buffer.alloc(16, 1)
+const floats = Buffer.alloc(16, 1)
 const base: Entry[] = [
   { name: 'a/data.pkl', data: good },
-  { name: 'a/data/0', data: elements },
+  { name: 'a/data/0', data: floats },
 ]
 
-const rulesOf = ({ findings }: SafetyScan) => [...new Set(findings.map(({ rule }) => rule))].sort()
 const archive = (entries: readonly Entry[], end?: EndOptions) => zip([...base, ...entries], end)
 
-interface Case {
-  data: Uint8Array
-  safety: Safety
-  rules?: RuleId[]
-}
-
-function check(cases: Record<string, Case>): void {
-  for (const [name, { data, safety, rules }] of Object.entries(cases)) {
-    test(name, () => {
-      const scan = scanSafetySync(data)
-      expect(scan.safety).toBe(safety)
-      if (rules !== undefined) expect(rulesOf(scan)).toEqual([...rules].sort())
-      const path = join(folder, 'some.pt')
-      writeFileSync(path, data)
-      expect(scanSafetySync(path).safety).toBe(safety)
-    })
-  }
-}
-
 describe('records', () => {
-  check({
+  checkFiles(folder, {
     'nothing wrong': { data: archive([]), safety: 'safe', rules: [] },
     'data.pkl': { data: checkpointOf(evil), safety: 'dangerous', rules: ['safe/dangerous-global'] },
     'another pickle': { data: archive([{ name: 'a/extra.pkl', data: evil }]), safety: 'dangerous' },
@@ -163,10 +139,10 @@ describe('deflated records', () => {
     size,
   })
   const large = pickle(0x42, u32(600_000), Buffer.alloc(600_000), op.POP, called)
-  check({
+  checkFiles(folder, {
     'data.pkl': { data: zip([deflated('a/data.pkl', evil)]), safety: 'dangerous' },
     'data.pkl of nothing dangerous': {
-      data: zip([deflated('a/data.pkl', good), { name: 'a/data/0', data: elements }]),
+      data: zip([deflated('a/data.pkl', good), { name: 'a/data/0', data: floats }]),
       safety: 'safe',
       rules: [],
     },
@@ -256,7 +232,7 @@ describe('archives that two readers see differently', () => {
   const both = ['safe/dangerous-global', 'safe/two-archives'] as RuleId[]
   const flagged = (flags: number, data: Uint8Array = evil) =>
     zip([{ name: 'a/data.pkl', data, flags }])
-  check({
+  checkFiles(folder, {
     'a name twice': { data: zip(twice), safety: 'dangerous', rules: both },
     'a name twice, the other way': { data: zip([...twice].reverse()), safety: 'dangerous' },
     'another name where the bytes are': {
@@ -347,7 +323,7 @@ describe('archives that two readers see differently', () => {
   function between(filler: Uint8Array): Buffer {
     const plain = zip(base)
     const at = 30 + base[0]!.name.length + good.length
-    const second = 30 + base[1]!.name.length + elements.length
+    const second = 30 + base[1]!.name.length + floats.length
     const [first, rest] = [plain.subarray(0, at), Buffer.from(plain.subarray(at))]
     // The second entry of the directory, and the end record, move on by the filler.
     const entry = second + 46 + base[0]!.name.length
@@ -362,27 +338,7 @@ describe('archives that two readers see differently', () => {
 })
 
 describe('other containers', () => {
-  function tar(members: { name: string; data?: Uint8Array; type?: string }[]): Buffer {
-    const blocks = members.map(({ name, data = Buffer.alloc(0), type = '0' }) => {
-      const head = Buffer.alloc(512)
-      head.write(name, 0)
-      head.write('0000644\0', 100)
-      head.write(`${data.length.toString(8).padStart(11, '0')}\0`, 124)
-      head.write('        ', 148)
-      head.write(type, 156)
-      head.write('ustar\x0000', 257)
-      const sum = head.reduce((a, b) => a + b, 0)
-      head.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
-      return bytes(head, data, Buffer.alloc((512 - (data.length % 512)) % 512))
-    })
-    return bytes(...blocks, Buffer.alloc(1024))
-  }
-  const npy = (descr: string, data: Uint8Array) => {
-    const shape = `{'descr': '${descr}', 'fortran_order': False, 'shape': (1,), }`
-    const header = `${shape.padEnd(117)}\n`
-    return bytes(Buffer.from('\x93NUMPY\x01\x00', 'latin1'), header.length, 0, header, data)
-  }
-  check({
+  checkFiles(folder, {
     tar: { data: tar([{ name: 'pickle', data: evil }]), safety: 'dangerous' },
     'tar, a later member': {
       data: tar([

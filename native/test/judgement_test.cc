@@ -38,6 +38,19 @@ TEST(judgement_of_what_is_below) {
   EXPECT_EQ(judged("a.subprocess", "b"), 'D');
 }
 
+TEST(judgement_of_what_is_below_a_class) {
+  EXPECT_EQ(judged("pathlib", "PosixPath"), 's');
+  EXPECT_EQ(judged("pathlib", "PosixPath.unlink"), 'D');
+  EXPECT_EQ(judged("pathlib", "Path"), '?');
+  EXPECT_EQ(judged("pathlib._local", "Path.write_text"), 'D');
+  EXPECT_EQ(judged("numpy", "ndarray"), 's');
+  EXPECT_EQ(judged("numpy", "ndarray.tofile"), 'D');
+  EXPECT_EQ(judged("torch", "UntypedStorage"), 's');
+  EXPECT_EQ(judged("torch", "UntypedStorage.from_file"), 'D');
+  EXPECT_EQ(judged("_codecs", "encode"), 's');
+  EXPECT_EQ(judged("_codecs", "decode"), 'D');
+}
+
 TEST(judgement_of_modules_and_attributes) {
   EXPECT_EQ(judged("torch", "_utils"), 'D');
   EXPECT_EQ(judged("torch", "nn"), 'D');

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "core/scan/calls.h"
+#include "core/scan/getattr.h"
 #include "core/text.h"
 #include "core/torch/globals.h"
 
@@ -43,10 +44,10 @@ class Examination {
         place_(place),
         garbled_(garbled),
         report_(report),
-        calls_(pool) {}
+        calls_(pool),
+        getattr_(plain_getattr(pool, calls_)) {}
 
   Examined run() {
-    look_for_getattr();
     for (uint32_t i = 0; i < pool_.globals.size(); ++i) {
       if (garbled_ && !is_computed(pool_.globals[i]) && !is_plausible(pool_.globals[i])) continue;
       add_global(i);
@@ -59,8 +60,6 @@ class Examination {
   }
 
  private:
-  void look_for_getattr();
-  bool is_plain_getattr(const Node& call) const;
   void add_global(uint32_t index);
   void say(const ScannedGlobal& global);
   void look_at(NodeId id);
@@ -69,6 +68,7 @@ class Examination {
   void look_at_id(NodeId id);
   void look_at_call(NodeId id);
   void carry(NodeId id, uint64_t offset, bool is_loaded);
+  void look_at_array(const GlobalName& wrapper);
   void look_at_bytes(NodeId id);
   void use_storage(std::string_view key, uint32_t type, int64_t numel);
   void use_storage(std::string_view key, const GlobalName& type, int64_t numel);
@@ -87,50 +87,9 @@ class Examination {
   Examined found_;
   std::set<NodeId> loaded_, encoded_;  // bytes that were carried, once
   std::set<uint32_t> extensions_;
-  uint32_t getattr_ = Calls::kNobody;  // its global, where all its calls are plain
-  bool has_foreign_id_ = false;
+  const uint32_t getattr_;  // its global, where all its calls are plain
+  bool has_foreign_id_ = false, has_array_ = false;
 };
-
-// Before protocol 4 members of classes and methods of objects are written as getattr(it, 'name').
-// That is plain where the name is a text, leads to nothing dangerous, and what comes out is kept
-// and not called.
-bool Examination::is_plain_getattr(const Node& call) const {
-  const Node& given = pool_[call.b];
-  if (given.tag != Tag::kTuple || given.a != 2) return false;
-  const Node &object = pool_[pool_.words[given.b]], &name = pool_[pool_.words[given.b + 1]];
-  if (name.tag != Tag::kStr || object.tag < Tag::kGlobal) return false;
-  const std::string_view text = name.text();
-  for (const std::string_view inner : {"func_", "f_", "gi_", "cr_", "ag_", "tb_", "co_", "im_"}) {
-    if (text.starts_with(inner)) return false;
-  }
-  const GlobalName of =
-      object.tag == Tag::kGlobal ? pool_.globals[object.a] : GlobalName{"?", "?", 0};
-  const std::string path = std::string(of.name) + "." + std::string(text);
-  return judge_global(of.module, path) != Judgement::kDangerous;
-}
-
-void Examination::look_for_getattr() {
-  for (uint32_t i = 0; i < pool_.globals.size(); ++i) {
-    const GlobalName& named = pool_.globals[i];
-    const bool builtin = named.module == "builtins" || named.module == "__builtin__";
-    if (builtin && named.name == "getattr" && calls_.is_called(i)) getattr_ = i;
-  }
-  if (getattr_ == Calls::kNobody) return;
-  const auto is_getattr = [&](NodeId id) { return Calls::global_of(pool_, id) == getattr_; };
-  std::vector<bool> results(pool_.nodes.size());
-  bool plain = true;
-  for (NodeId id = 0; id < pool_.nodes.size() && plain; ++id) {
-    const Node& node = pool_[id];
-    if (node.tag == Tag::kTuple) {
-      for (const uint32_t item : pool_.tuple(id)) plain = plain && !is_getattr(item);
-    }
-    if (node.tag != Tag::kCall) continue;
-    if (results[node.a]) plain = false;
-    results[id] = is_getattr(node.a);
-    if (results[id] && !is_plain_getattr(node)) plain = false;
-  }
-  if (!plain) getattr_ = Calls::kNobody;
-}
 
 void Examination::add_global(uint32_t index) {
   const GlobalName& named = pool_.globals[index];
@@ -347,6 +306,7 @@ void Examination::look_at_call(NodeId id) {
   const uint32_t callee = Calls::global_of(pool_, node.a);
   if (callee == Calls::kNobody) return;
   const GlobalName& named = pool_.globals[callee];
+  if (named.name == "NumpyArrayWrapper" && node.c != 0) look_at_array(named);
   if (named.module == "_codecs" && named.name == "encode") {
     // Many calls may share one text.
     const Node& given = pool_[node.b];
@@ -363,6 +323,17 @@ void Examination::look_at_call(NodeId id) {
               "torch.storage._load_from_bytes is called with what the pickle computes, and loads "
               "that as a file",
               place_, where(named.offset));
+}
+
+// joblib writes elements right into the stream, behind the state of what stands for their array. A
+// byte of them can look like the end of the pickle.
+void Examination::look_at_array(const GlobalName& wrapper) {
+  if (!wrapper.module.ends_with("joblib.numpy_pickle") || std::exchange(has_array_, true)) return;
+  report_.is_incomplete = true;
+  add_finding(report_, "safe/unread",
+              "the pickle has elements of arrays between its opcodes, and what is behind the first "
+              "is not followed",
+              place_, where(wrapper.offset));
 }
 
 void Examination::look_at_bytes(NodeId id) {
