@@ -124,7 +124,7 @@ export const RULES = {
     'Find out what would load it.',
   ),
   'safe/unread': rule(
-    'warning',
+    'error',
     'Something in the file could not be looked into.',
     'Unpack it or fetch it again, and verify what comes out.',
   ),

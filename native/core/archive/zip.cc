@@ -51,6 +51,8 @@ Status read_entry(Cursor& cursor, uint64_t shift, uint64_t directory_offset, Rec
     return Status(Code::kBadArchive, "the archive's directory holds fewer records than it counts");
   }
   const std::byte* at = head->data();
+  // Made on Unix, whose file mode is the upper half of the external attributes (APPNOTE 4.4.2.2).
+  record.link = at[5] == std::byte{3} && (load_le<uint16_t>(at + 40) & 0xF000) == 0xA000;
   record.flags = load_le<uint16_t>(at + 8);
   record.method = load_le<uint16_t>(at + 10);
   record.crc = load_le<uint32_t>(at + 16);

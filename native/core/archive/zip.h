@@ -29,6 +29,7 @@ struct Record {
   uint32_t crc = 0;            // CRC-32 of the directory; 0 means absent unless the record is empty
   uint16_t flags = 0;
   uint16_t method = 0;  // 0 stored, 8 deflated
+  bool link = false;    // the directory says that it is a symbolic link
   bool cut = false;     // salvaged, and its end was not found: the sizes are what is there
 };
 

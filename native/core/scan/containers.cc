@@ -110,7 +110,10 @@ Status Scanner::series(Source& source, const PicklePlace& place) {
 Status Scanner::npy(Source& source, const PicklePlace& place) {
   constexpr uint64_t kMostHeader = 1 << 20;
   std::array<std::byte, 12> head{};
-  if (source.size() < head.size()) return {};
+  if (source.size() < head.size()) {
+    unread("the NumPy array ends inside its header", place, place.offset);
+    return {};
+  }
   TRY(source.read(0, head));
   const bool wide = head[6] > std::byte{1};
   const uint64_t length = wide ? load_le<uint32_t>(&head[8]) : load_le<uint16_t>(&head[8]);
@@ -126,12 +129,15 @@ Status Scanner::npy(Source& source, const PicklePlace& place) {
   const bool objects = header.find("|O") != std::string_view::npos ||
                        header.find("'O") != std::string_view::npos ||
                        header.find("object") != std::string_view::npos;
-  if (!objects) return {};
+  // Python reads the header as a literal: other quotes, byte orders and escapes mean the same.
+  if (!objects && header.find_first_of("O\\") == std::string_view::npos) return {};
   PicklePlace behind_header = place;
   behind_header.offset += start + length;
   SourcePart part(source, start + length, source.size() - start - length);
   if (part.size() == 0) return {};
-  TRY_ASSIGN(const Attempt first, attempt(part, behind_header, 0, Sure::kExpected));
+  TRY_ASSIGN(const Attempt first,
+             attempt(part, behind_header, 0, objects ? Sure::kExpected : Sure::kPossible));
+  if (!objects && !first.counted) return {};
   return behind(part, behind_header, first.next, first.ok);
 }
 

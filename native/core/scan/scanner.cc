@@ -96,17 +96,13 @@ Status Scanner::scan(Source& source, const PicklePlace& place) {
   if (looks_like_tar(head)) {
     is("tar");
     TRY(tar(source, place));
+    TRY(also_pickle(source, place, "a tar archive"));
   } else if (text.starts_with("\x93NUMPY")) {
     is("npy");
     TRY(npy(source, place));
   } else if (is_safetensors(head, source.size())) {
     is("safetensors");
-    TRY_ASSIGN(const Attempt also, attempt(source, place, 0, Sure::kPossible));
-    if (also.counted) {
-      report_.is_incomplete = true;
-      add_finding(report_, "safe/two-archives",
-                  "the file is a safetensors file and a pickle at once", place, place.offset);
-    }
+    TRY(also_pickle(source, place, "a safetensors file"));
   } else {
     TRY(stream(source, place, starts_protocol(head) ? Sure::kExpected : Sure::kPossible));
   }
@@ -119,6 +115,15 @@ Status Scanner::scan(Source& source, const PicklePlace& place) {
                   " records ends the file, which begins as something else",
               place, directory->offset);
   return ZipScan(*this, source, place).run();
+}
+
+Status Scanner::also_pickle(Source& source, const PicklePlace& place, const char* what) {
+  TRY_ASSIGN(const Attempt also, attempt(source, place, 0, Sure::kPossible));
+  if (!also.counted) return {};
+  report_.is_incomplete = true;
+  add_finding(report_, "safe/two-archives",
+              "the file is " + std::string(what) + " and a pickle at once", place, place.offset);
+  return {};
 }
 
 Status Scanner::stream(Source& source, const PicklePlace& place, Sure sure) {

@@ -55,6 +55,8 @@ class Scanner {
   };
 
   Status stream(Source& source, const PicklePlace& place, Sure sure);
+  // Whether it is one besides being `what`.
+  Status also_pickle(Source& source, const PicklePlace& place, const char* what);
   // Sets `whole` where all of it was read.
   Status legacy(Source& source, const PicklePlace& place, uint64_t& at, bool& whole);
   Status legacy_storages(Source& source, const PicklePlace& place, uint64_t& at,

@@ -24,11 +24,10 @@ constexpr size_t kSweepChunk = size_t{1} << 20;
 constexpr uint64_t kInflatedAtOnce = uint64_t{1} << 18;
 // Bytes by which deflated ones may be more than the sixty-fourth part longer than inflated.
 constexpr uint64_t kSlack = uint64_t{1} << 16;
-// First bytes of pickles (a protocol, or what can come first in one that calls something), archives
-// and arrays.
+// First bytes of pickles, which are opcodes that need nothing on the stack; of archives and arrays.
 constexpr std::string_view kLoadable =
-    "\x80"
-    "c(i]}P\x93";
+    "\x80\x82\x83\x84\x88\x89\x8A\x8B\x8C\x8D\x8E\x8F\x93\x95\x96"
+    "()BCFGIJKLMNPSTUVX]c}";
 
 bool is_word(Source& source, uint64_t offset, uint32_t word) {
   std::array<std::byte, 4> bytes;
@@ -36,10 +35,8 @@ bool is_word(Source& source, uint64_t offset, uint32_t word) {
          load_le<uint32_t>(bytes.data()) == word;
 }
 
-std::string_view last_part(std::string_view name) {
-  name.remove_prefix(std::min(name.size(), name.rfind('/') + 1));
-  return name.ends_with(".storage") ? name.substr(0, name.size() - 8) : name;
-}
+// Where torch looks for the elements of a storage, in front of its key.
+constexpr std::string_view kStorageFolders[] = {"data/", ".data/", "constants/", "bytecode/"};
 
 // torch looks names up without case.
 bool is_named_pickle(std::string_view name) {
@@ -74,6 +71,8 @@ Status ZipScan::run() {
   auto archive = ZipArchive::read(source_, scanner_.options_.limits);
   if (!archive.ok()) return refused(archive.status());
   archive_ = std::move(archive).value();
+  StorageUses outer;
+  std::swap(outer, scanner_.storages_);  // keys are those of one archive
   scanner_.is_pt2_ = scanner_.is_pt2_ || Pt2Reader::recognises(*archive_);
   TRY(find_payloads());
   const auto& records = archive_->records();
@@ -84,6 +83,7 @@ Status ZipScan::run() {
       if (pickles || !is_elements(records[i])) TRY(record(i));
     }
   }
+  std::swap(outer, scanner_.storages_);
   count_code();
   TRY(gaps());
   return tail();
@@ -91,9 +91,14 @@ Status ZipScan::run() {
 
 // Only what a pickle says is the storage of a tensor.
 bool ZipScan::is_elements(const Record& row) const {
-  const std::string_view key = last_part(row.name);
-  return !key.empty() && key.size() < row.name.size() &&
-         scanner_.storages_.contains(std::string(key));
+  const std::string_view name = archive_->name_in_root(row).value_or(row.name);
+  for (const std::string_view folder : kStorageFolders) {
+    if (!name.starts_with(folder)) continue;
+    std::string_view key = name.substr(folder.size());
+    if (folder == ".data/" && key.ends_with(".storage")) key.remove_suffix(8);
+    return scanner_.storages_.contains(std::string(key));
+  }
+  return false;
 }
 
 // Where the bytes of each record are, and what its own header says otherwise than the directory.
@@ -107,6 +112,10 @@ Status ZipScan::find_payloads() {
       disagreement("the record has flags " + std::to_string(odd) +
                        ", for which some readers refuse it and others read it",
                    row.name, row.header_offset);
+    }
+    if (row.link) {
+      add_finding(scanner_.report_, "safe/link", "the record is a symbolic link",
+                  inside(row.name, row.header_offset, true), 0);
     }
     auto offset = archive_->payload_offset(source_, i);
     if (offset.ok()) {
