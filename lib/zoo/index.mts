@@ -6,6 +6,7 @@ export {
   diffCheckpoints,
   RULES,
   readExpected,
+  scanFiles,
   scanSafety,
   scanSafetySync,
   verifyZoo,
