@@ -1,7 +1,8 @@
-// remote.mjs [FILE] [LATENCY] (with node --expose-gc): loads FILE (large.pth of the benchmark's inputs) from a server in a process of its own that
-// answers LATENCY (20) ms late: requests and bytes up to the first tensor, then all tensors, beside plain downloads of
-// the whole file by Node's client, into memory and to nowhere, and by curl, into a file and to nowhere. Medians of rounds, each of
-// which begins with another loader, and of the ratios of single rounds.
+// remote.mjs [FILE] [LATENCY] (with node --expose-gc): loads FILE (large.pth of the benchmark's inputs) from
+// a server in a process of its own that answers LATENCY (20) ms late: requests and bytes up to the first
+// tensor, then all tensors, beside plain downloads of the whole file by Node's client, into memory and to
+// nowhere, and by curl, into a file and to nowhere. Medians of rounds, each of which begins with another
+// loader, and of the ratios of single rounds.
 
 import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'

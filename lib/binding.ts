@@ -21,7 +21,6 @@ import type {
   Opened,
   Outcome,
   Ranges,
-  ScanNativeOptions,
   Scanned,
   SharedFile,
   Verified,
@@ -191,15 +190,22 @@ export interface Binding {
     limits: Record<string, number>,
     control: BigUint64Array,
   ): Promise<Outcome<Verified>>
-  /** Looks at every pickle of a file, or of bytes, which are not used after the call. */
-  scanSync(source: string | Uint8Array, options: ScanNativeOptions): Outcome<Scanned>
+  /**
+   * Looks at every pickle of a file, or of bytes, which are not used after the call and may have the
+   * name of a file; without caps, by the default ones.
+   */
+  scanSync(
+    source: string | Uint8Array,
+    name: string | undefined,
+    limits: Record<string, number> | undefined,
+  ): Outcome<Scanned>
   /**
    * The same for files, on other threads; what they failed with, in their order. `control` as in
    * {@link Binding.verify}.
    */
   scanFiles(
     paths: readonly string[],
-    options: ScanNativeOptions,
+    limits: Record<string, number> | undefined,
     control: BigUint64Array,
   ): Promise<Outcome<Scanned & { failures: NativeFailure[] }>>
   /** For each storage the record its bytes lie in; 2^32-1 for none. */

@@ -1,6 +1,6 @@
 /**
- * Deflated records. torch stores its records plain, but archives repacked by other tools do not;
- * deflate has no reader in the native core.
+ * Deflated records. torch stores its records plain, but archives repacked by other tools do not.
+ * They are inflated a slice at a time, so that nothing waits for a long one.
  */
 import { Inflate, inflateSync } from 'fflate'
 import { type ErrorPlace, FormatError, LimitError } from './errors'

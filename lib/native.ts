@@ -180,13 +180,6 @@ export interface NativeDifference {
   relative: number
 }
 
-export interface ScanNativeOptions {
-  /** Caps by the names of limits.def; nothing for the default ones. */
-  limits: Record<string, number> | undefined
-  /** The bytes are a series of archives; files say so by their names. */
-  series: boolean
-}
-
 /** What native/addon/scan.cc packs: strings and numbers in the order it says. */
 export interface Scanned {
   strings: PackedStrings

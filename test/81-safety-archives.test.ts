@@ -8,32 +8,13 @@ import { constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
 import type { RuleId } from '../lib/zoo/rules'
 import { scanSafetySync } from '../lib/zoo/safety/scan'
-import {
-  bytes,
-  checkpointOf,
-  type EndOptions,
-  type Entry,
-  op,
-  pickle,
-  tensor,
-  u32,
-  u64,
-  zip,
-} from './support/bytes'
+import { bytes, checkpointOf, type Entry, op, pickle, tensor, u32, u64, zip } from './support/bytes'
 import { temporaryFolder } from './support/samples'
-import { called, checkFiles, npy, rulesOf, tar } from './support/scans'
+import { archive, base, called, checkFiles, evil, good, npy, rulesOf, tar } from './support/scans'
 
 const folder = temporaryFolder('safety-archives')
 
-const evil = pickle(called)
-const good = pickle(tensor())
 const floats = Buffer.alloc(16, 1)
-const base: Entry[] = [
-  { name: 'a/data.pkl', data: good },
-  { name: 'a/data/0', data: floats },
-]
-
-const archive = (entries: readonly Entry[], end?: EndOptions) => zip([...base, ...entries], end)
 
 describe('records', () => {
   checkFiles(folder, {

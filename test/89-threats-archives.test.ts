@@ -20,18 +20,21 @@ import {
   zip,
 } from './support/bytes'
 import { temporaryFolder } from './support/samples'
-import { called, checkFiles, legacy, npy, rulesOf } from './support/scans'
+import {
+  archive,
+  base,
+  called,
+  checkFiles,
+  evil,
+  good,
+  legacy,
+  npy,
+  rulesOf,
+  safetyOf,
+} from './support/scans'
 
 const folder = temporaryFolder('threats-archives')
 
-const evil = pickle(called)
-const good = pickle(tensor())
-const base: Entry[] = [
-  { name: 'a/data.pkl', data: good },
-  { name: 'a/data/0', data: Buffer.alloc(16, 1) },
-]
-const archive = (...entries: Entry[]) => zip([...base, ...entries])
-const safetyOf = (data: Uint8Array) => scanSafetySync(data).safety
 /** A copy with other bytes at a place. */
 function patched(data: Buffer, at: number, value: Uint8Array): Buffer {
   const copy = Buffer.from(data)
@@ -101,25 +104,25 @@ describe('records that some readers refuse', () => {
       rules: ['safe/two-archives'],
     },
     'a record of almost 4 GiB': {
-      data: archive({ name: 'a/b.pkl', data: evil, stored: 0xffff_fff0 }),
+      data: archive([{ name: 'a/b.pkl', data: evil, stored: 0xffff_fff0 }]),
       safety: 'dangerous',
       rules: ['safe/dangerous-global', 'safe/two-archives'],
     },
     'a size in 64 bits that is too short': {
-      data: archive({ name: 'a/b.pkl', data: evil, stored: 0xffff_ffff, extra: wide(1n) }),
+      data: archive([{ name: 'a/b.pkl', data: evil, stored: 0xffff_ffff, extra: wide(1n) }]),
       safety: 'dangerous',
     },
     'a record that has no bytes by the directory': {
       data: patched(
-        archive({ name: 'a/b.pkl', data: evil }),
-        archive({ name: 'a/b.pkl', data: evil }).lastIndexOf('a/b.pkl') - 26,
+        archive([{ name: 'a/b.pkl', data: evil }]),
+        archive([{ name: 'a/b.pkl', data: evil }]).lastIndexOf('a/b.pkl') - 26,
         Buffer.alloc(8),
       ),
       safety: 'dangerous',
       rules: ['safe/dangerous-global', 'safe/hidden-bytes', 'safe/second-pickle'],
     },
     'a large deflated record that is an array of objects': {
-      data: archive(deflated('a/b', npy('|O', bytes(pickle(text(large.toString())), evil)))),
+      data: archive([deflated('a/b', npy('|O', bytes(pickle(text(large.toString())), evil)))]),
       safety: 'dangerous',
     },
   })
@@ -128,11 +131,11 @@ describe('records that some readers refuse', () => {
   const late = bytes(op.NONE, op.POP, text(large.toString()), op.POP, called, op.STOP)
   test('a deflated record that begins with None', () => {
     const small = bytes(op.NONE, op.POP, called, op.STOP)
-    expect(safetyOf(archive(deflated('a/b', small)))).toBe('dangerous')
-    expect(safetyOf(archive(deflated('a/b.pkl', late)))).toBe('dangerous')
+    expect(safetyOf(archive([deflated('a/b', small)]))).toBe('dangerous')
+    expect(safetyOf(archive([deflated('a/b.pkl', late)]))).toBe('dangerous')
   })
   test('a large deflated record that begins with None', () => {
-    expect(safetyOf(archive(deflated('a/b', late)))).toBe('dangerous')
+    expect(safetyOf(archive([deflated('a/b', late)]))).toBe('dangerous')
   })
   test('a large deflated record that begins with None, in capitals', () => {
     expect(safetyOf(zip([deflated('a/DATA.PKL', late)]))).toBe('dangerous')
@@ -154,13 +157,13 @@ describe('names of records', () => {
     `a/${'é'.repeat(2000)}`,
   ]
   test.each(names)('%j', (name) => {
-    const scan = scanSafetySync(archive({ name, data: evil }))
+    const scan = scanSafetySync(archive([{ name, data: evil }]))
     expect(scan.safety).toBe('dangerous')
     const row = scan.globals.find(({ verdict }) => verdict === 'dangerous')
     expect(row).toMatchObject({ name: 'os.system', record: name })
   })
   test('the number of a storage, in another folder', () => {
-    expect(safetyOf(archive({ name: 'a/other/0', data: evil }))).toBe('dangerous')
+    expect(safetyOf(archive([{ name: 'a/other/0', data: evil }]))).toBe('dangerous')
   })
   test('the key of a storage, in another folder', () => {
     const storage = { name: 'a/data/notes.txt', data: Buffer.alloc(16, 1) }
@@ -169,7 +172,7 @@ describe('names of records', () => {
     expect(safetyOf(zip([...entries, { name: 'a/notes.txt', data: evil }]))).toBe('dangerous')
   })
   test('a symbolic link is one', () => {
-    const plain = archive({ name: 'a/x', data: Buffer.from('/etc/passwd') })
+    const plain = archive([{ name: 'a/x', data: Buffer.from('/etc/passwd') }])
     const entry = plain.lastIndexOf('a/x') - 46
     // Made on Unix, with the mode of a link.
     const link = patched(patched(plain, entry + 5, Buffer.of(3)), entry + 40, u16(0o120_777))
@@ -214,7 +217,7 @@ describe('archives', () => {
       rules: ['safe/dangerous-global', 'safe/nested-pickle'],
     },
     'with constants': {
-      data: archive({ name: 'a/constants.pkl', data: evil }),
+      data: archive([{ name: 'a/constants.pkl', data: evil }]),
       safety: 'dangerous',
       rules: ['safe/dangerous-global'],
     },

@@ -8,31 +8,25 @@ import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
 import type { RuleId } from '../lib/zoo/rules'
 import { scanSafetySync } from '../lib/zoo/safety/scan'
-import { bytes, checkpointOf, type Entry, global, op, pickle, tensor, zip } from './support/bytes'
+import { bytes, checkpointOf, global, op, pickle, zip } from './support/bytes'
 import { temporaryFolder } from './support/samples'
 import {
+  archive,
   benign,
   called,
   checkFiles,
+  evil,
   legacy,
   npy,
   npyOf,
   protocol4,
   rulesOf,
+  safetyOf,
   system,
   tar,
 } from './support/scans'
 
 const folder = temporaryFolder('threats-containers')
-
-const evil = pickle(called)
-const good = pickle(tensor())
-const base: Entry[] = [
-  { name: 'a/data.pkl', data: good },
-  { name: 'a/data/0', data: Buffer.alloc(16, 1) },
-]
-const archive = (...entries: Entry[]) => zip([...base, ...entries])
-const safetyOf = (data: Uint8Array) => scanSafetySync(data).safety
 
 describe('tar archives', () => {
   const base256 = (fill: number, last: number) =>
@@ -54,7 +48,7 @@ describe('tar archives', () => {
       safety: 'dangerous',
     },
     'in an archive': {
-      data: archive({ name: 'a/x.tar', data: tar([{ name: 'y', data: evil }]) }),
+      data: archive([{ name: 'a/x.tar', data: tar([{ name: 'y', data: evil }]) }]),
       safety: 'dangerous',
     },
     'a hard link': {
@@ -172,7 +166,7 @@ describe('what is packed', () => {
     checkFiles(folder, {
       [name]: { data, safety: 'incomplete', rules },
       [`${name}, in an archive`]: {
-        data: archive({ name: 'a/x', data }),
+        data: archive([{ name: 'a/x', data }]),
         safety: 'incomplete',
         rules,
       },

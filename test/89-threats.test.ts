@@ -16,18 +16,18 @@ import {
   checkPickles,
   dangerous,
   echo,
+  inert,
   MEMOIZE,
   named,
+  POP_MARK,
   protocol4,
   STACK_GLOBAL,
+  safetyOf,
   system,
 } from './support/scans'
 
-const POP_MARK = '1'
 const NEWOBJ = 0x81
 
-const safetyOf = (data: Uint8Array) => scanSafetySync(data).safety
-const inert = (...parts: Part[]): Case => ({ data: protocol4(...parts), safety: 'safe', rules: [] })
 const unknown = (...parts: Part[]): Case => ({ data: protocol4(...parts), safety: 'needs-review' })
 
 describe('names that reach code, files, processes or the network', () => {

@@ -12,7 +12,7 @@ export interface Piece {
   /** Bytes [start, end) of the storage. */
   readonly start: number
   readonly end: number
-  /** Room for all of them; the system gives memory as bytes arrive. */
+  /** Room for all of them; {@link populate} has it given by the system before bytes arrive. */
   readonly bytes: Uint8Array<ArrayBuffer>
   /** What has arrived, whether or not it has been checked; bytes of the storage. */
   readonly arrived: Intervals
@@ -22,6 +22,9 @@ export interface Piece {
 
 /** Bytes at whose multiples a typed array of any dtype can begin. */
 const ALIGNMENT = 16
+const NO_PIECES: readonly Piece[] = []
+
+const isMoved = ({ bytes, start, end }: Piece) => bytes.length !== end - start
 
 export class RemoteStorages extends FileStorages {
   readonly #session: FileSession
@@ -124,9 +127,8 @@ export class RemoteStorages extends FileStorages {
 
   /** Without those whose buffer somebody has moved away: they must be brought again. */
   #piecesOf(storage: number): readonly Piece[] {
-    const pieces = this.#pieces.get(storage) ?? []
-    const left = pieces.filter(({ bytes, start, end }) => bytes.length === end - start)
-    return left.length === pieces.length ? pieces : left
+    const pieces = this.#pieces.get(storage) ?? NO_PIECES
+    return pieces.some(isMoved) ? pieces.filter((piece) => !isMoved(piece)) : pieces
   }
 
   #find(storage: number, start: number, end: number): Piece | undefined {
@@ -153,7 +155,7 @@ const MOST_SHARED = 2 ** 28
 /** Bytes at whose multiples arrays of one buffer begin. */
 const SHARED_ALIGNMENT = 64
 
-/** Arrays of zeros; long ones share buffers, because the system gives much memory in larger pages. */
+/** Arrays of zeros; long ones share buffers: V8 starts a collection for every so many of them. */
 function allocate(lengths: readonly number[]): Uint8Array<ArrayBuffer>[] {
   const arrays: Uint8Array<ArrayBuffer>[] = []
   let [together, bytes] = [[] as { index: number; offset: number }[], 0]

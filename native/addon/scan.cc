@@ -61,13 +61,10 @@ class Packer {
   std::vector<double> numbers_;
 };
 
-ScanOptions options_of(const Napi::Value& value) {
-  const auto given = value.As<Napi::Object>();
+ScanOptions options_of(const Napi::Value& limits) {
   ScanOptions options;
   // Looking up ten of them takes as long as decoding a small pickle.
-  const Napi::Value limits = given.Get("limits");
   if (!limits.IsUndefined()) options.limits = limits_of(limits);
-  options.series = given.Get("series").ToBoolean();
   return options;
 }
 
@@ -107,10 +104,10 @@ class ScanWork {
 
 }  // namespace
 
-// Of a path or of bytes, before it returns.
+// Of a path or of bytes, whose name may be given, before it returns.
 Napi::Value scan_sync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const ScanOptions options = options_of(info[1]);
+  const ScanOptions options = options_of(info[2]);
   Packer packer;
   if (info[0].IsString()) {
     auto report = scan_file(info[0].As<Napi::String>().Utf8Value(), options);
@@ -118,7 +115,8 @@ Napi::Value scan_sync(const Napi::CallbackInfo& info) {
     packer.add(*report);
   } else {
     SpanSource source(bytes_of(info[0]));
-    auto report = scan_source(source, options);
+    const std::string name = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
+    auto report = scan_source(source, name, options);
     if (!report.ok()) return failure(env, report.status());
     packer.add(*report);
   }

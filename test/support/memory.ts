@@ -29,6 +29,12 @@ export function descriptors(path: string): number {
   }).length
 }
 
+/** Bytes of JavaScript values that are still in use. */
+export function heapInUse(): number {
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
 /** Collects garbage until `isDone`; finalizers run in later turns of the event loop. */
 export async function collectUntil(isDone: () => boolean): Promise<boolean> {
   for (let turn = 0; turn < 100; ++turn) {

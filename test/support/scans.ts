@@ -9,10 +9,25 @@ import type { Safety } from '../../lib/zoo/result'
 import type { RuleId } from '../../lib/zoo/rules'
 import type { SafetyScan } from '../../lib/zoo/safety/report'
 import { scanSafetySync } from '../../lib/zoo/safety/scan'
-import { bytes, checkpointOf, global, op, type Part, text, u32, u64 } from './bytes'
+import {
+  bytes,
+  checkpointOf,
+  type EndOptions,
+  type Entry,
+  global,
+  op,
+  type Part,
+  pickle,
+  tensor,
+  text,
+  u32,
+  u64,
+  zip,
+} from './bytes'
 
 export const STACK_GLOBAL = 0x93
 export const MEMOIZE = 0x94
+export const POP_MARK = '1'
 
 /** A pickle of protocol 4. */
 export const protocol4 = (...parts: Part[]) => bytes(op.PROTO, 4, ...parts, op.STOP)
@@ -25,6 +40,17 @@ export const binbytes = (data: Uint8Array) => bytes(0x42, u32(data.length), data
 export const binstring = (data: Uint8Array) => bytes(op.BINSTRING, u32(data.length), data)
 export const call = (callee: Part, ...args: Part[]) =>
   bytes(callee, op.MARK, ...args, op.TUPLE, op.REDUCE)
+
+/** A pickle that calls something, one of a tensor, and the records of an archive with that. */
+export const evil = pickle(called)
+export const good = pickle(tensor())
+export const base: readonly Entry[] = [
+  { name: 'a/data.pkl', data: good },
+  { name: 'a/data/0', data: Buffer.alloc(16, 1) },
+]
+/** That archive with more in it. */
+export const archive = (entries: readonly Entry[] = [], end?: EndOptions) =>
+  zip([...base, ...entries], end)
 
 /** What a legacy stream begins with: magic number, version, system info. */
 export const LEGACY_START = bytes(
@@ -74,8 +100,19 @@ export function npyOf(type: string, data: Uint8Array): Buffer {
 }
 export const npy = (descr: string, data: Uint8Array) => npyOf(`'${descr}'`, data)
 
+export const safetyOf = (data: Uint8Array) => scanSafetySync(data).safety
 export const rulesOf = ({ findings }: SafetyScan) =>
   [...new Set(findings.map(({ rule }) => rule))].sort()
+/** Milliseconds that nothing here takes on any machine, but what grows without bound. */
+const PATIENCE_MS = 30_000
+
+export function soon(data: Uint8Array): SafetyScan {
+  const start = performance.now()
+  const scan = scanSafetySync(data)
+  expect(performance.now() - start).toBeLessThan(PATIENCE_MS)
+  return scan
+}
+
 export const named = ({ globals }: SafetyScan, verdict: string) =>
   globals.filter((row) => row.verdict === verdict).map(({ name }) => name)
 
@@ -89,6 +126,12 @@ export interface Case {
 export const dangerous = (...parts: Part[]): Case => ({
   data: protocol4(...parts),
   safety: 'dangerous',
+})
+
+export const inert = (...parts: Part[]): Case => ({
+  data: protocol4(...parts),
+  safety: 'safe',
+  rules: [],
 })
 
 function expectCase({ data, safety, rules }: Case): void {

@@ -6,8 +6,8 @@ import { types } from 'node:util'
 import { checkOptions, wrongType } from '../../arguments'
 import { binding, type Outcome, type Scanned } from '../../binding'
 import { errorFrom } from '../../errors'
-import type { Limits } from '../../limits'
-import type { NativeFailure, ScanNativeOptions } from '../../native'
+import { checkLimits, type Limits } from '../../limits'
+import type { NativeFailure } from '../../native'
 import { watched } from '../../watch'
 import { finding } from '../finding'
 import { Reports, type SafetyScan } from './report'
@@ -45,7 +45,7 @@ export async function scanSafety(
   options.signal?.throwIfAborted()
   // The caller's bytes could go away under a thread.
   if (typeof source !== 'string') return scanSafetySync(source, options)
-  const { reports, failures } = await scanTogether([source], options)
+  const { reports, failures } = await scanTogether([source], capsOf(options), options.signal)
   const report = reports.next(source)
   if (report === undefined) throw errorFrom(failures[0]!, source)
   return report
@@ -60,8 +60,7 @@ export function scanSafetySync(
   // Other threads could change shared bytes while they are looked at.
   const stable = isShared ? new Uint8Array(source) : source
   const path = typeof source === 'string' ? source : options.path
-  const series = path?.endsWith('.distcp') ?? false
-  const outcome = binding.scanSync(stable, { limits: options.limits, series })
+  const outcome = binding.scanSync(stable, path, capsOf(options))
   return new Reports(unwrapped(outcome, path)).next(path)!
 }
 
@@ -76,10 +75,11 @@ export async function* scanFiles(
   options: Omit<SafetyOptions, 'path'> = {},
 ): AsyncGenerator<FileScan, void, undefined> {
   checkOptions('options', options, ['signal', 'limits'])
+  const limits = capsOf(options)
   let ahead: Promise<FileScan[]> | undefined
   try {
     for (const files of groupsOf(paths)) {
-      const next = scanGroup(files, options)
+      const next = scanGroup(files, limits, options.signal)
       // It is heard of when its turn comes.
       next.catch(() => {})
       const now = ahead
@@ -93,6 +93,10 @@ export async function* scanFiles(
   }
 }
 
+function capsOf({ limits }: SafetyOptions): Partial<Limits> | undefined {
+  return limits === undefined ? undefined : checkLimits(limits)
+}
+
 function* groupsOf(paths: Iterable<string>): Generator<string[], void, undefined> {
   let group: string[] = []
   for (const path of paths) {
@@ -104,9 +108,13 @@ function* groupsOf(paths: Iterable<string>): Generator<string[], void, undefined
   if (group.length > 0) yield group
 }
 
-async function scanGroup(paths: string[], options: SafetyOptions): Promise<FileScan[]> {
-  options.signal?.throwIfAborted()
-  const { reports, failures } = await scanTogether(paths, options)
+async function scanGroup(
+  paths: string[],
+  limits: Partial<Limits> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<FileScan[]> {
+  signal?.throwIfAborted()
+  const { reports, failures } = await scanTogether(paths, limits, signal)
   let failed = 0
   return paths.map((path) => {
     const report = reports.next(path)
@@ -119,11 +127,11 @@ async function scanGroup(paths: string[], options: SafetyOptions): Promise<FileS
 
 async function scanTogether(
   paths: readonly string[],
-  { limits, signal }: SafetyOptions,
+  limits: Partial<Limits> | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<{ reports: Reports; failures: readonly NativeFailure[] }> {
-  const options: ScanNativeOptions = { limits, series: false }
   const outcome = await watched(
-    (control) => binding.scanFiles(paths, options, control),
+    (control) => binding.scanFiles(paths, limits, control),
     () => signal?.throwIfAborted(),
     () => {},
     signal,

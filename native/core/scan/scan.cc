@@ -12,9 +12,9 @@ constexpr std::string_view kSeriesEnd = ".distcp";
 
 }  // namespace
 
-Result<ScanReport> scan_source(Source& source, const ScanOptions& options) {
+Result<ScanReport> scan_source(Source& source, std::string_view name, const ScanOptions& options) {
   ScanReport report;
-  Scanner scanner(options, report);
+  Scanner scanner(options, report, name.ends_with(kSeriesEnd));
   if (source.size() > kSmall) {
     TRY(scanner.scan(source, {}));
   } else {
@@ -28,10 +28,9 @@ Result<ScanReport> scan_source(Source& source, const ScanOptions& options) {
 }
 
 // Read, not mapped: a file that shrinks meanwhile ends the scan and not the process.
-Result<ScanReport> scan_file(const std::string& path, ScanOptions options) {
-  options.series = path.ends_with(kSeriesEnd);
+Result<ScanReport> scan_file(const std::string& path, const ScanOptions& options) {
   TRY_ASSIGN(const std::shared_ptr<Source> source, open_file(path, {false}));
-  TRY_ASSIGN(ScanReport report, scan_source(*source, options));
+  TRY_ASSIGN(ScanReport report, scan_source(*source, path, options));
   TRY(source->check_unchanged());
   return report;
 }

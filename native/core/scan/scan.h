@@ -9,11 +9,12 @@
 namespace torchmap {
 
 // Small files are read at once; of others what is looked at, by position: a file that shrinks is a
-// failure. kIo, kFileChanged, kCancelled; all else is in the report.
-Result<ScanReport> scan_source(Source& source, const ScanOptions& options);
+// failure. One whose name ends with .distcp is a series of archives. kIo, kFileChanged, kCancelled;
+// all else is in the report.
+Result<ScanReport> scan_source(Source& source, std::string_view name, const ScanOptions& options);
 
-// The same of a file; one whose name ends with .distcp is a series of archives.
-Result<ScanReport> scan_file(const std::string& path, ScanOptions options);
+// The same of a file.
+Result<ScanReport> scan_file(const std::string& path, const ScanOptions& options);
 
 // The same of many files, some at a time; in their order.
 std::vector<Result<ScanReport>> scan_files(std::span<const std::string> paths,

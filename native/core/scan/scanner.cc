@@ -89,7 +89,7 @@ Status Scanner::scan(Source& source, const PicklePlace& place) {
     if (outermost) report_.content = content;
   };
   if (text.starts_with("PK\3\4") || text.starts_with("PK\5\6")) {
-    if (outermost && options_.series) return series(source, place);
+    if (outermost && is_series_) return series(source, place);
     is("zip");
     return ZipScan(*this, source, place).run();
   }

@@ -16,13 +16,14 @@ namespace torchmap {
 struct ScanOptions {
   Limits limits;
   const std::atomic<bool>* cancelled = nullptr;
-  // The file is a series of archives, as those of a distributed checkpoint are.
-  bool series = false;
 };
 
 class Scanner {
  public:
-  Scanner(const ScanOptions& options, ScanReport& report) : options_(options), report_(report) {}
+  // `series`: what is scanned is archives one behind the other, as files of distributed
+  // checkpoints.
+  Scanner(const ScanOptions& options, ScanReport& report, bool series = false)
+      : options_(options), is_series_(series), report_(report) {}
 
   // Looks at what the bytes are, and into them. kIo, kFileChanged, kCancelled; all else is in the
   // report.
@@ -36,6 +37,8 @@ class Scanner {
 
   static constexpr unsigned kDeepest = 4;
   static constexpr size_t kSearchChunk = size_t{1} << 18;
+  // Bytes of deflated records, inflated, that are looked into.
+  static constexpr uint64_t kMostInflatedBytes = uint64_t{1} << 28;
 
   // How sure it is that there is a pickle.
   enum class Sure : uint8_t {
@@ -78,13 +81,14 @@ class Scanner {
   Status stopped() const;
 
   const ScanOptions& options_;
+  const bool is_series_;
   ScanReport& report_;
   StorageUses storages_;      // of all pickles so far
   bool is_pt2_ = false;       // records are archives
   uint64_t pickles_ = 0;      // that were examined
   uint64_t searched_ = 0;     // bytes that were decoded while pickles were looked for
   uint64_t search_room_ = 0;  // bytes that may be
-  uint64_t inflated_left_ = uint64_t{1} << 28;  // bytes of deflated records that may be looked into
+  uint64_t inflated_left_ = kMostInflatedBytes;
 };
 
 // A part of a source, from its own byte 0; the source outlives it.

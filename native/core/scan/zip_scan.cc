@@ -154,50 +154,45 @@ Status ZipScan::record(uint32_t index) {
 Status ZipScan::deflated(uint32_t index) {
   const Record& row = archive_->records()[index];
   const Payload& place = payloads_[index];
-  const PicklePlace here = inside(row.name, place.offset, false);
-  const auto unread = [&](const std::string& why) {
+  const auto unread = [&](const std::string& why) -> Status {
     scanner_.unread("the record cannot be inflated: " + why, inside(row.name, place.offset, true),
                     0);
+    return {};
   };
   if (row.size == 0) return {};
-  if (row.size / kMostInflated > place.size) {
-    unread("it claims to become " + bytes_text(row.size) + ", and has " + bytes_text(place.size));
-    return {};
-  }
-  // More than what cannot be compressed takes says nothing.
-  const uint64_t most = std::min(place.size, row.size + row.size / 64 + kSlack);
-  std::vector<std::byte> stored(
-      static_cast<size_t>(row.size > kInflatedAtOnce ? std::min(most, kInflatedAtOnce) : most));
-  TRY(source_.read(place.offset, stored));
-  if (row.size > kInflatedAtOnce) {
-    std::byte first{};
-    auto begun = inflate(stored, {&first, 1});
-    const bool loadable = kLoadable.find(std::to_integer<char>(first)) != std::string_view::npos;
-    if (begun.ok() && !loadable && !is_named_pickle(row.name)) return {};
+  if (row.size / kMostInflated > place.size)
+    return unread("it claims to become " + bytes_text(row.size) + ", and has " +
+                  bytes_text(place.size));
+  if (row.size > kInflatedAtOnce && !is_named_pickle(row.name)) {
+    TRY_ASSIGN(const bool loadable, begins_loadable(place));
+    if (!loadable) return {};
   }
   const uint64_t room = std::min(scanner_.options_.limits.inflated_bytes, scanner_.inflated_left_);
-  if (row.size > room) {
-    unread("it becomes " + bytes_text(row.size) + ", and " + std::to_string(room) +
-           " are looked at");
-    return {};
-  }
-  if (row.size > kInflatedAtOnce) {
-    stored.resize(static_cast<size_t>(most));
-    TRY(source_.read(place.offset, stored));
-  }
+  if (row.size > room)
+    return unread("it becomes " + bytes_text(row.size) + ", and " + std::to_string(room) +
+                  " are looked at");
   scanner_.inflated_left_ -= row.size;
+  // More than what cannot be compressed takes says nothing.
+  std::vector<std::byte> stored(
+      static_cast<size_t>(std::min(place.size, row.size + row.size / 64 + kSlack)));
+  TRY(source_.read(place.offset, stored));
   std::vector<std::byte> bytes(static_cast<size_t>(row.size));
   auto done = inflate(stored, bytes);
-  if (!done.ok()) {
-    unread(done.status().failure().message);
-  } else if (done->bytes != row.size || !done->ended) {
-    unread("it becomes " + std::string(done->ended ? "" : "more than ") + bytes_text(done->bytes) +
-           " where the archive says " + std::to_string(row.size));
-  } else {
-    SpanSource inflated(bytes);
-    return scanner_.scan_record(inflated, here, row.name, row.flags);
-  }
-  return {};
+  if (!done.ok()) return unread(done.status().failure().message);
+  if (done->bytes != row.size || !done->ended)
+    return unread("it becomes " + std::string(done->ended ? "" : "more than ") +
+                  bytes_text(done->bytes) + " where the archive says " + std::to_string(row.size));
+  SpanSource inflated(bytes);
+  return scanner_.scan_record(inflated, inside(row.name, place.offset, false), row.name, row.flags);
+}
+
+// Whether what deflated bytes become begins as something that is loaded; what breaks may.
+Result<bool> ZipScan::begins_loadable(const Payload& place) {
+  std::vector<std::byte> stored(static_cast<size_t>(std::min(place.size, kInflatedAtOnce)));
+  TRY(source_.read(place.offset, stored));
+  std::byte first{};
+  if (!inflate(stored, {&first, 1}).ok()) return true;
+  return kLoadable.find(std::to_integer<char>(first)) != std::string_view::npos;
 }
 
 Status Scanner::scan_record(Source& bytes, const PicklePlace& place, std::string_view name,

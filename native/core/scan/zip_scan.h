@@ -24,6 +24,7 @@ class ZipScan {
   Status find_payloads();
   Status record(uint32_t index);
   Status deflated(uint32_t index);
+  Result<bool> begins_loadable(const Payload& place);
   Status gaps();
   Status gap(uint64_t from, uint64_t to, const char* where);
   Status tail();
