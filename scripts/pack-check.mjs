@@ -142,7 +142,9 @@ function buildFromSource(folder) {
   const versions = tools.map((name) => `${name}@${devDependencies[name]}`)
   rmSync(join(folder, 'node_modules/torchmap/prebuilds'), { recursive: true })
   run('npm', ['install', '--prefer-offline', ...versions], { cwd: folder })
-  run('npm', ['explore', 'torchmap', '--', 'npm', 'run', 'build:native'], { cwd: folder })
+  // A compiler cache that was told where the checkout is knows the same sources here.
+  const env = { CCACHE_BASEDIR: folder }
+  run('npm', ['explore', 'torchmap', '--', 'npm', 'run', 'build:native'], { cwd: folder, env })
 }
 
 inTemporaryFolder((folder) => {
