@@ -1,44 +1,48 @@
 // Looking at what loading files with Python could do: at once, or on other threads.
 #include "core/scan/scan.h"
 
+#include <unordered_map>
+
 #include "addon/entries.h"
 #include "addon/promise_worker.h"
 #include "addon/values.h"
+#include "core/hash.h"
 
 namespace torchmap::addon {
 namespace {
 
-// Reports, as they are unpacked by lib/zoo/safety/report.ts, one behind the other. Numbers: whether
-// there is one; of one globals, findings, whether dangerous, whether incomplete, globals and
-// findings left out; of each global judgement, whether it is called, links of its chain, offset; of
-// each finding the offset or -1. Strings: content, what else it is; of each global name, record,
-// links; of each finding rule, message, record.
+// Reports, as they are unpacked by lib/zoo/safety/report.ts, one behind the other. Strings, each of
+// them once, and numbers: whether there is a report; of one content and what else it is, globals,
+// findings, whether dangerous, whether incomplete, globals and findings left out; of each global
+// name, record, judgement, whether it is called, offset, links of its chain and these; of each
+// finding rule, message, record, the offset or -1. Texts are numbers of strings.
 class Packer {
  public:
+  // The report must live until everything is packed.
   void add(const ScanReport& report) {
     number(1);
+    text(report.content);
+    text(report.foreign);
     number(static_cast<double>(report.globals.size()));
     number(static_cast<double>(report.findings.size()));
     number(report.is_dangerous ? 1 : 0);
     number(report.is_incomplete ? 1 : 0);
     number(static_cast<double>(report.globals_dropped));
     number(static_cast<double>(report.findings_dropped));
-    text(report.content);
-    text(report.foreign);
     for (const ScannedGlobal& global : report.globals) {
-      number(static_cast<double>(global.judgement));
-      number(global.is_called ? 1 : 0);
-      number(static_cast<double>(global.chain.size()));
-      number(static_cast<double>(global.offset));
       text(global.name);
       text(global.record);
+      number(static_cast<double>(global.judgement));
+      number(global.is_called ? 1 : 0);
+      number(static_cast<double>(global.offset));
+      number(static_cast<double>(global.chain.size()));
       for (const std::string& link : global.chain) text(link);
     }
     for (const ScanFinding& finding : report.findings) {
-      number(finding.has_offset ? static_cast<double>(finding.offset) : -1);
       text(finding.rule);
       text(finding.message);
       text(finding.record);
+      number(finding.has_offset ? static_cast<double>(finding.offset) : -1);
     }
   }
   void add_failure() { number(0); }
@@ -53,11 +57,16 @@ class Packer {
  private:
   void number(double value) { numbers_.push_back(value); }
   void text(std::string_view value) {
-    strings_.text += value;
-    strings_.ends.push(strings_.text.size());
+    const auto [known, fresh] = indexes_.try_emplace(value, indexes_.size());
+    if (fresh) {
+      strings_.text += value;
+      strings_.ends.push(strings_.text.size());
+    }
+    number(static_cast<double>(known->second));
   }
 
   Names strings_;
+  std::unordered_map<std::string_view, size_t, SeededHash> indexes_;
   std::vector<double> numbers_;
 };
 
@@ -108,18 +117,16 @@ class ScanWork {
 Napi::Value scan_sync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const ScanOptions options = options_of(info[2]);
-  Packer packer;
-  if (info[0].IsString()) {
-    auto report = scan_file(info[0].As<Napi::String>().Utf8Value(), options);
-    if (!report.ok()) return failure(env, report.status());
-    packer.add(*report);
-  } else {
+  ScanRoom room;
+  auto report = [&] {
+    if (info[0].IsString()) return scan_file(info[0].As<Napi::String>().Utf8Value(), options, room);
     SpanSource source(bytes_of(info[0]));
     const std::string name = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
-    auto report = scan_source(source, name, options);
-    if (!report.ok()) return failure(env, report.status());
-    packer.add(*report);
-  }
+    return scan_source(source, name, options, room);
+  }();
+  if (!report.ok()) return failure(env, report.status());
+  Packer packer;
+  packer.add(*report);
   return packer.packed(env);
 }
 

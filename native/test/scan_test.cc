@@ -12,7 +12,8 @@ namespace {
 
 std::string shown(const std::string& bytes, ScanOptions options = {}) {
   SpanSource source(as_bytes(bytes));
-  auto report = scan_source(source, "", options);
+  ScanRoom room;
+  auto report = scan_source(source, "", options, room);
   if (!report.ok()) return std::string(code_name(report.status().code()));
   std::string out = report->is_dangerous ? "dangerous" : report->is_incomplete ? "incomplete" : "-";
   for (const ScannedGlobal& row : report->globals) {

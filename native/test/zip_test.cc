@@ -124,6 +124,17 @@ TEST(zip_comment_holding_an_end_record) {
   EXPECT_EQ(opened.archive->records().size(), 5);
 }
 
+// What is read first ends somewhere among them.
+TEST(zip_comments_of_all_lengths) {
+  for (size_t length = 0; length < 1100; ++length) {
+    ZipBytes zip = torch_zip();
+    zip.comment = std::string(length, 'P');
+    Opened opened(zip.finish());
+    ASSERT_TRUE(opened.ok());
+    EXPECT_EQ(opened.archive->records().size(), 5);
+  }
+}
+
 TEST(zip_longest_comment) {
   ZipBytes zip = torch_zip();
   zip.comment = std::string(65535, 'P');

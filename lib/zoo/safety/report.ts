@@ -18,13 +18,14 @@ const VERDICTS = ['safe', 'unknown', 'dangerous'] as const
 
 /** Reports, one behind the other. */
 export class Reports {
-  readonly #strings: PackedStrings
+  readonly #packed: PackedStrings
+  /** Those that were asked for; many reports share most of theirs. */
+  readonly #strings: (string | undefined)[] = []
   readonly #numbers: Float64Array
-  #atString = 0
-  #atNumber = 0
+  #at = 0
 
   constructor({ strings, numbers }: Scanned) {
-    this.#strings = strings
+    this.#packed = strings
     this.#numbers = numbers
   }
 
@@ -35,11 +36,11 @@ export class Reports {
    */
   next(path: string | undefined): SafetyScan | undefined {
     if (this.#number() === 0) return undefined
+    const content = this.#text() as ContentKind
+    const foreign = this.#text()
     const [globalCount, findingCount] = [this.#number(), this.#number()]
     const [isDangerous, isIncomplete] = [this.#number() === 1, this.#number() === 1]
     const [globalsDropped, findingsDropped] = [this.#number(), this.#number()]
-    const content = this.#text() as ContentKind
-    const foreign = this.#text()
     const globals: NamedGlobal[] = []
     let isUnknown = false
     for (let i = 0; i < globalCount; ++i) {
@@ -49,12 +50,8 @@ export class Reports {
     }
     const findings: Finding[] = []
     for (let i = 0; i < findingCount; ++i) findings.push(this.#finding())
-    for (const [count, what] of [
-      [globalsDropped, 'globals'],
-      [findingsDropped, 'findings'],
-    ] as const) {
-      if (count > 0) findings.push(finding('safe/unread', `${count} more ${what} are not listed`))
-    }
+    if (globalsDropped > 0) findings.push(unlisted(globalsDropped, 'globals'))
+    if (findingsDropped > 0) findings.push(unlisted(findingsDropped, 'findings'))
     const wrong = path === undefined ? undefined : misnamed(path, content, foreign)
     if (wrong !== undefined) findings.push(finding('safe/extension', wrong))
     const safety: Safety = isDangerous
@@ -68,31 +65,38 @@ export class Reports {
   }
 
   #global(): NamedGlobal {
+    const [name, record] = [this.#text(), this.#text()]
     const verdict = VERDICTS[this.#number()]!
     const isCalled = this.#number() === 1
-    const links = this.#number()
     const offset = this.#number()
-    const [name, record] = [this.#text(), this.#text()]
+    const links = this.#number()
     const chain: string[] = []
     for (let i = 0; i < links; ++i) chain.push(this.#text())
-    return { name, verdict, isCalled, chain, ...place(record), offset }
+    return record === ''
+      ? { name, verdict, isCalled, chain, offset }
+      : { name, verdict, isCalled, chain, record, offset }
   }
 
   #finding(): Finding {
-    const offset = this.#number()
     const [rule, message, record] = [this.#text() as RuleId, this.#text(), this.#text()]
-    return finding(rule, message, { ...place(record), ...(offset < 0 ? {} : { offset }) })
+    const offset = this.#number()
+    return finding(rule, message, {
+      ...(record === '' ? {} : { record }),
+      ...(offset < 0 ? {} : { offset }),
+    })
   }
 
   #number(): number {
-    return this.#numbers[this.#atNumber++]!
+    return this.#numbers[this.#at++]!
   }
 
   #text(): string {
-    return stringAt(this.#strings, this.#atString++)
+    const index = this.#number()
+    this.#strings[index] ??= stringAt(this.#packed, index)
+    return this.#strings[index]
   }
 }
 
-function place(record: string): { record?: string } {
-  return record === '' ? {} : { record }
+function unlisted(count: number, what: string): Finding {
+  return finding('safe/unread', `${count} more ${what} are not listed`)
 }

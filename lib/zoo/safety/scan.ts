@@ -27,6 +27,8 @@ export interface FileScan extends SafetyScan {
 
 /** Files that are looked at together: so many that handing them over costs nothing beside it. */
 const TOGETHER = 128
+/** Groups of files that are looked at while the reports of another are unpacked. */
+const AHEAD = 2
 
 /**
  * Looks at one file, which is read by position and only as far as it has to be, or at the bytes of
@@ -76,20 +78,19 @@ export async function* scanFiles(
 ): AsyncGenerator<FileScan, void, undefined> {
   checkOptions('options', options, ['signal', 'limits'])
   const limits = capsOf(options)
-  let ahead: Promise<FileScan[]> | undefined
+  const ahead: Promise<FileScan[]>[] = []
   try {
     for (const files of groupsOf(paths)) {
-      const next = scanGroup(files, limits, options.signal)
+      const group = scanGroup(files, limits, options.signal)
       // It is heard of when its turn comes.
-      next.catch(() => {})
-      const now = ahead
-      ahead = next
-      if (now !== undefined) yield* await now
+      group.catch(() => {})
+      ahead.push(group)
+      if (ahead.length > AHEAD) yield* await ahead.shift()!
     }
-    if (ahead !== undefined) yield* await ahead
+    while (ahead.length > 0) yield* await ahead.shift()!
   } finally {
     // Nothing goes on behind the caller's back.
-    await ahead?.catch(() => {})
+    await Promise.allSettled(ahead)
   }
 }
 

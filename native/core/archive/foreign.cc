@@ -127,15 +127,23 @@ std::string describe_text(std::string_view head) {
 
 }  // namespace
 
+std::string_view foreign_format(ByteSpan head) {
+  const std::string_view text = as_text(head);
+  for (const Magic& magic : kMagics) {
+    if (text.size() > magic.offset && text[magic.offset] == magic.bytes[0] &&
+        text.substr(magic.offset).starts_with(magic.bytes)) {
+      return magic.phrase;
+    }
+  }
+  return {};
+}
+
 std::string describe_foreign(ByteSpan head, uint64_t size) {
   const std::string_view text = as_text(head);
   if (size == 0) return "an empty file";
   if (text.empty()) return {};
-  for (const Magic& magic : kMagics) {
-    if (text.size() >= magic.offset && text.substr(magic.offset).starts_with(magic.bytes)) {
-      return std::string(magic.phrase);
-    }
-  }
+  if (const std::string_view known = foreign_format(head); !known.empty())
+    return std::string(known);
   if (std::all_of(text.begin(), text.end(), [](char c) { return c == '\0'; })) {
     return "a file of zero bytes, likely space reserved for a download that never came";
   }

@@ -13,4 +13,7 @@ namespace torchmap {
 // ask only once every reader has refused.
 std::string describe_foreign(ByteSpan head, uint64_t size);
 
+// The same for what begins with the magic bytes of another format, and empty for all else.
+std::string_view foreign_format(ByteSpan head);
+
 }  // namespace torchmap

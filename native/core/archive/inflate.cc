@@ -82,6 +82,14 @@ class Bits {
   unsigned missing_ = 0;  // bytes of zeros
 };
 
+template <unsigned bits>
+constexpr std::array<uint16_t, 1 << bits> reversed_bits() {
+  std::array<uint16_t, 1 << bits> made{};
+  for (unsigned i = 1; i < made.size(); ++i)
+    made[i] = static_cast<uint16_t>(made[i >> 1] >> 1 | (i & 1) << (bits - 1));
+  return made;
+}
+
 // A canonical code (section 3.2.2). Most symbols are found by their first bits at once, those with
 // longer codes bit by bit.
 class Huffman {
@@ -111,8 +119,7 @@ class Huffman {
       symbols_[next_symbol[length]++] = static_cast<uint16_t>(symbol);
       const unsigned code = next_code[length]++;
       if (length > kFast) continue;
-      unsigned reversed = 0;
-      for (unsigned i = 0; i < length; ++i) reversed |= ((code >> i) & 1) << (length - 1 - i);
+      const unsigned reversed = kReversed[code] >> (kFast - length);
       for (unsigned at = reversed; at < fast_.size(); at += 1U << length)
         fast_[at] = static_cast<uint16_t>(symbol << 4 | length);
     }
@@ -139,6 +146,8 @@ class Huffman {
 
  private:
   static constexpr unsigned kFast = 9;
+  // Bits the other way round.
+  static constexpr std::array<uint16_t, 1 << kFast> kReversed = reversed_bits<kFast>();
 
   std::array<uint16_t, 1 << kFast> fast_{};  // symbol << 4 | length; 0 where the code is longer
   std::array<uint16_t, kLongestCode + 1> counts_{};
@@ -253,35 +262,46 @@ class Inflation {
   }
 
   Status block(const Codes& codes) {
+    // Of its own, so that the compiler knows that no byte of the target is one of its members.
+    Bits bits = bits_;
+    size_t at = at_;
+    Status outcome = block(codes, bits, at);
+    bits_ = bits;
+    at_ = at;
+    return outcome;
+  }
+
+  [[gnu::always_inline]] inline Status block(const Codes& codes, Bits& bits, size_t& at) {
+    std::byte* const target = target_.data();
+    const size_t room = target_.size();
     for (;;) {
-      bits_.refill();
-      const unsigned symbol = codes.literals.decode(bits_);
-      if (bits_.is_past_end()) return ends_early();
+      bits.refill();
+      const unsigned symbol = codes.literals.decode(bits);
+      if (bits.is_past_end()) return ends_early();
       if (symbol < kEndOfBlock) {
-        if (at_ == target_.size()) return full();
-        target_[at_++] = static_cast<std::byte>(symbol);
+        if (at == room) return full();
+        target[at++] = static_cast<std::byte>(symbol);
         continue;
       }
       if (symbol == kEndOfBlock) return {};
       if (symbol >= kLiterals) return damaged("a length that has no meaning");
       const unsigned kind = symbol - kFirstLength;
-      const size_t length = kLengthBase[kind] + bits_.take(kLengthExtra[kind]);
-      const unsigned far = codes.distances.decode(bits_);
+      const size_t length = kLengthBase[kind] + bits.take(kLengthExtra[kind]);
+      const unsigned far = codes.distances.decode(bits);
       if (far >= kDistances) return damaged("a distance that has no meaning");
-      const size_t distance = kDistanceBase[far] + bits_.take(kDistanceExtra[far]);
-      if (bits_.is_past_end()) return ends_early();
-      if (distance > at_) return damaged("a distance beyond their start");
-      const size_t taken = std::min(length, target_.size() - at_);
-      copy(distance, taken);
+      const size_t distance = kDistanceBase[far] + bits.take(kDistanceExtra[far]);
+      if (bits.is_past_end()) return ends_early();
+      if (distance > at) return damaged("a distance beyond their start");
+      const size_t taken = std::min(length, room - at);
+      copy(target + at, distance, taken);
+      at += taken;
       if (taken < length) return full();
     }
   }
 
   // What is copied may have been written by the same copy.
-  void copy(size_t distance, size_t length) {
-    std::byte* to = target_.data() + at_;
+  static void copy(std::byte* to, size_t distance, size_t length) {
     const std::byte* from = to - distance;
-    at_ += length;
     if (distance >= length) {
       std::memcpy(to, from, length);
     } else if (distance == 1) {

@@ -18,6 +18,8 @@ constexpr size_t kEndSize = 22;
 constexpr size_t kEnd64Size = 56;
 constexpr size_t kLocatorSize = 20;
 constexpr uint16_t kMax16 = 0xFFFF;
+// Where the record is looked for first: most archives have no comment, or a short one.
+constexpr size_t kNearEnd = 1024;
 
 // An end record, with the numbers of its zip64 companion where there is one.
 struct EndRecord {
@@ -145,37 +147,42 @@ Status missing_end(const Source& source) {
 
 }  // namespace
 
-// Searched from the back, since the record ends with a comment of any bytes. As in torch, what
-// follows the comment does not matter as long as the record stays within reach.
+// Searched from the back, since the record ends with a comment of any bytes, and mostly stands
+// right at the end. As in torch, what follows the comment does not matter as long as the record
+// stays within reach.
 Result<ZipDirectory> find_zip_directory(Source& source) {
   const uint64_t size = source.size();
-  std::vector<std::byte> tail(static_cast<size_t>(std::min<uint64_t>(size, kEndSize + kMax16)));
-  TRY(source.read(size - tail.size(), tail));
-
   Status failure;
-  for (size_t i = tail.size(); i-- > 0;) {
-    if (tail[i] != std::byte{'P'} || tail.size() - i < kEndSize) continue;
-    if (load_le<uint32_t>(&tail[i]) != kEndSignature) continue;
-    const size_t after = tail.size() - i - kEndSize;
-    const size_t comment = load_le<uint16_t>(&tail[i + 20]);
-    if (comment > after) continue;
+  std::vector<std::byte> tail;
+  for (const size_t reach : {kNearEnd, kEndSize + kMax16}) {
+    const size_t searched = tail.size();
+    tail.resize(static_cast<size_t>(std::min<uint64_t>(size, reach)));
+    if (tail.size() == searched) break;
+    TRY(source.read(size - tail.size(), tail));
+    for (size_t i = tail.size() - searched; i-- > 0;) {
+      if (tail[i] != std::byte{'P'} || tail.size() - i < kEndSize) continue;
+      if (load_le<uint32_t>(&tail[i]) != kEndSignature) continue;
+      const size_t after = tail.size() - i - kEndSize;
+      const size_t comment = load_le<uint16_t>(&tail[i + 20]);
+      if (comment > after) continue;
 
-    auto found = follow(source, parse_end(&tail[i], size - tail.size() + i));
-    if (found.ok()) {
-      // An end record of nothing proves itself only by ending the file.
-      if (found->count == 0 && comment != after) continue;
-      if (found->shift == 0) return found;
-      // What stands in front must not be an archive, too: torch would mix the two up, and the end
-      // record of an archive inside a record would pass for that of its broken host.
-      TRY_ASSIGN(const bool joined, signature_at(source, 0, kLocalSignature));
-      if (!joined) return found;
-      if (comment != after) continue;
-      return Status(Code::kBadArchive, "two archives stand one behind the other in this file")
-          .at(found->shift);
+      auto found = follow(source, parse_end(&tail[i], size - tail.size() + i));
+      if (found.ok()) {
+        // An end record of nothing proves itself only by ending the file.
+        if (found->count == 0 && comment != after) continue;
+        if (found->shift == 0) return found;
+        // What stands in front must not be an archive, too: torch would mix the two up, and the end
+        // record of an archive inside a record would pass for that of its broken host.
+        TRY_ASSIGN(const bool joined, signature_at(source, 0, kLocalSignature));
+        if (!joined) return found;
+        if (comment != after) continue;
+        return Status(Code::kBadArchive, "two archives stand one behind the other in this file")
+            .at(found->shift);
+      }
+      if (found.status().code() != Code::kBadArchive) return found;
+      // Of the signatures that led nowhere, the one that ends the file is the archive's own.
+      if (comment == after && failure.ok()) failure = std::move(found).status();
     }
-    if (found.status().code() != Code::kBadArchive) return found;
-    // Of the signatures that led nowhere, the one that ends the file is the archive's own.
-    if (comment == after && failure.ok()) failure = std::move(found).status();
   }
   if (!failure.ok()) return failure;
   return missing_end(source);

@@ -6,6 +6,12 @@ namespace torchmap {
 
 namespace {
 
+// As many as most pickles have: looked through faster than looked up.
+constexpr uint32_t kFewGlobals = 16;
+constexpr uint32_t kFirstWord = 2;
+// Nodes and words of a pool that is kept.
+constexpr size_t kMostKept = size_t{1} << 16;
+
 std::vector<Node> common_nodes() {
   std::vector<Node> made{Node::words(Tag::kNone, 0, 0, 0), Node::words(Tag::kBool, 1, 0, 0),
                          Node::words(Tag::kBool, 0, 0, 0), Node::words(Tag::kTuple, 0, 0, 0)};
@@ -18,8 +24,8 @@ std::vector<Node> common_nodes() {
 Pool::Pool() {
   static const std::vector<Node> common = common_nodes();
   nodes.append(common.data(), common.size());
-  const uint32_t no_batch[2] = {0, 0};  // so that batch 0 can mean none
-  words.append(no_batch, 2);
+  const uint32_t no_batch[kFirstWord] = {0, 0};  // so that batch 0 can mean none
+  words.append(no_batch, kFirstWord);
   extras.push(Extra{});
 }
 
@@ -72,10 +78,22 @@ std::optional<TensorArguments> Pool::unpack(NodeId id) {
 }
 
 uint32_t Pool::global(std::string_view module, std::string_view name, uint64_t offset) {
-  auto [found, fresh] =
-      global_index_.try_emplace({module, name}, static_cast<uint32_t>(globals.size()));
-  if (fresh) globals.push_back({module, name, offset});
-  return found->second;
+  const auto fresh = static_cast<uint32_t>(globals.size());
+  if (fresh < kFewGlobals) {
+    if (fresh == 0) globals.reserve(kFewGlobals);
+    for (uint32_t i = 0; i < fresh; ++i) {
+      if (globals[i].name == name && globals[i].module == module) return i;
+    }
+  } else {
+    if (fresh == kFewGlobals) {
+      for (uint32_t i = 0; i < fresh; ++i)
+        global_index_.try_emplace({globals[i].module, globals[i].name}, i);
+    }
+    const auto [known, is_new] = global_index_.try_emplace({module, name}, fresh);
+    if (!is_new) return known->second;
+  }
+  globals.push_back({module, name, offset});
+  return fresh;
 }
 
 Extra& Pool::make_extra(NodeId id) {
@@ -105,6 +123,37 @@ void Pool::append(Items& items, const uint32_t* values, uint32_t count) {
   }
   words.append(values, count);
   items.count += count;
+}
+
+void Pool::clear() {
+  nodes.truncate(kFirstOwn);
+  words.truncate(kFirstWord);
+  extras.truncate(1);
+  globals.clear();
+  contexts.truncate(0);
+  pickle_bytes = 0;
+  texts_.clear();
+  global_index_.clear();
+}
+
+PoolStock::Lent PoolStock::lend() {
+  std::unique_ptr<Pool> pool;
+  if (idle_.empty()) {
+    // Room to take it back without asking for memory.
+    idle_.reserve(++made_);
+    pool = std::make_unique<Pool>();
+  } else {
+    pool = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  return Lent(pool.release(), GiveBack{this});
+}
+
+void PoolStock::take_back(Pool* pool) noexcept {
+  std::unique_ptr<Pool> mine(pool);
+  if (mine->nodes.capacity() > kMostKept || mine->words.capacity() > kMostKept) return;
+  mine->clear();
+  idle_.push_back(std::move(mine));
 }
 
 std::vector<uint32_t> Pool::list(const Items& items) const {

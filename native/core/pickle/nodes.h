@@ -8,8 +8,9 @@
 // in `words`: [count, next batch or 0, item...]. A tuple never grows and is just its items.
 #pragma once
 
-#include <deque>
+#include <forward_list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -132,6 +133,7 @@ class Pool {
   // Nodes every pool begins with, so that the commonest opcodes make none.
   static constexpr NodeId kNoneNode = 0, kTrueNode = 1, kFalseNode = 2, kEmptyTuple = 3;
   static constexpr NodeId kSmallInt = 4;  // .. kSmallInt + 255
+  static constexpr NodeId kFirstOwn = kSmallInt + 256;
 
   Pool();
 
@@ -167,7 +169,7 @@ class Pool {
   std::optional<TensorArguments> unpack(NodeId id);
 
   // Text that does not stand in the pickle as it is (escapes); lives as long as the pool.
-  std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
+  std::string_view keep(std::string text) { return texts_.emplace_front(std::move(text)); }
 
   static Items items_of(const Node& node) { return {node.a, node.b, node.c}; }
   std::span<const uint32_t> tuple(NodeId id) const { return words.span(nodes[id].b, nodes[id].a); }
@@ -190,10 +192,33 @@ class Pool {
   }
   std::vector<uint32_t> list(const Items& items) const;
 
+  // Makes it what it was at first, with the memory that it has now.
+  void clear();
+
  private:
-  std::deque<std::string> texts_;
-  // Ordered, not hashed: a crafted file cannot make it slow.
+  std::forward_list<std::string> texts_;
+  // Of all globals, once there are more than a few. Ordered, not hashed: a crafted file cannot make
+  // it slow.
   std::map<std::pair<std::string_view, std::string_view>, uint32_t> global_index_;
+};
+
+// Pools that are used again by whoever decodes many pickles, one thread at a time.
+class PoolStock {
+ public:
+  struct GiveBack {
+    PoolStock* stock = nullptr;
+    void operator()(Pool* pool) const noexcept { stock->take_back(pool); }
+  };
+  using Lent = std::unique_ptr<Pool, GiveBack>;
+
+  // The stock must outlive what it lends.
+  Lent lend();
+
+ private:
+  void take_back(Pool* pool) noexcept;
+
+  std::vector<std::unique_ptr<Pool>> idle_;
+  size_t made_ = 0;
 };
 
 }  // namespace torchmap

@@ -1,12 +1,12 @@
 #include "core/scan/calls.h"
 
-#include <algorithm>
-
 namespace torchmap {
 namespace {
 
 // Steps for all chains of a pickle, for each of its nodes and besides.
 constexpr uint64_t kStepsPerNode = 4, kStepsAtLeast = 1 << 16;
+// Calls that one chain leads through.
+constexpr size_t kMostCalls = 4 * CallChain::kMostLinks;
 
 }  // namespace
 
@@ -27,7 +27,7 @@ Calls::Calls(const Pool& pool)
       first_(pool.globals.size(), kNobody),
       beside_(pool.globals.size(), kNobody),
       steps_left_(kStepsAtLeast + kStepsPerNode * pool.nodes.size()) {
-  for (NodeId id = 0; id < pool.nodes.size(); ++id) {
+  for (NodeId id = Pool::kFirstOwn; id < pool.nodes.size(); ++id) {
     const Node& node = pool[id];
     switch (node.tag) {
       case Tag::kTuple:
@@ -56,8 +56,8 @@ Calls::Calls(const Pool& pool)
 }
 
 void Calls::link_extra(NodeId id) {
+  if (pool_[id].tag < Tag::kGlobal || pool_[id].c == 0) return;
   const Extra& extra = pool_.extra(id);
-  if (pool_[id].tag < Tag::kGlobal) return;
   link_all(extra.states, id);
   link_all(extra.items, id);
   link_all(extra.entries, id);
@@ -88,27 +88,27 @@ uint32_t Calls::caller(NodeId id) const {
   return node.tag == Tag::kCall ? global_of(pool_, node.a) : kNobody;
 }
 
-std::vector<uint32_t> Calls::chain(uint32_t global) {
-  std::vector<uint32_t> links;
+CallChain Calls::chain(uint32_t global) {
+  CallChain links;
   if (!is_called(global)) return links;
-  links.push_back(global);
-  if (beside_[global] != kNobody) links.push_back(beside_[global]);
-  std::vector<NodeId> seen{first_[global]};
+  links.push(global);
+  if (beside_[global] != kNobody) links.push(beside_[global]);
   NodeId at = first_[global];
-  while (links.size() < kMostLinks && steps_left_ > 0) {
+  std::array<NodeId, kMostCalls> seen;
+  seen[0] = at;
+  for (size_t calls = 1; !links.is_full() && steps_left_ > 0;) {
     --steps_left_;
     const NodeId below = at;
     at = parents_[at];
     if (at == kNobody) break;
     const Tag tag = pool_[at].tag;
     if (tag != Tag::kCall) continue;
-    if (std::find(seen.begin(), seen.end(), at) != seen.end()) break;
-    seen.push_back(at);
-    if (seen.size() > 4 * kMostLinks) break;
+    if (calls == kMostCalls || std::find(&seen[0], &seen[calls], at) != &seen[calls]) break;
+    seen[calls++] = at;
     const uint32_t outer = caller(at);
-    if (outer != kNobody && pool_[at].a != below) links.push_back(outer);
+    if (outer != kNobody && pool_[at].a != below) links.push(outer);
   }
-  std::reverse(links.begin(), links.end());
+  links.reverse();
   return links;
 }
 

@@ -2,9 +2,29 @@
 // whether something leads to them or not: what a pickle throws away was called all the same.
 #pragma once
 
+#include <algorithm>
+#include <array>
+
 #include "core/pickle/tensor_call.h"
 
 namespace torchmap {
+
+// Globals, from the outermost call inwards.
+class CallChain {
+ public:
+  static constexpr size_t kMostLinks = 32;
+
+  size_t size() const { return count_; }
+  bool is_full() const { return count_ == kMostLinks; }
+  void push(uint32_t global) { links_[count_++] = global; }
+  void reverse() { std::reverse(links_.begin(), links_.begin() + count_); }
+  const uint32_t* begin() const { return links_.data(); }
+  const uint32_t* end() const { return links_.data() + count_; }
+
+ private:
+  std::array<uint32_t, kMostLinks> links_;
+  size_t count_ = 0;
+};
 
 class Calls {
  public:
@@ -13,11 +33,10 @@ class Calls {
   // By index into pool.globals.
   bool is_called(uint32_t global) const { return first_[global] != kNobody; }
   // From the outermost call that its first call is an argument of down to itself; empty where it is
-  // not called. Not more than kMostLinks.
-  std::vector<uint32_t> chain(uint32_t global);
+  // not called.
+  CallChain chain(uint32_t global);
 
   static constexpr uint32_t kNobody = 0xFFFFFFFF;
-  static constexpr size_t kMostLinks = 32;
 
   // The global that a node stands for: itself, or the class of a persistent id; or kNobody.
   static uint32_t global_of(const Pool& pool, NodeId node);

@@ -23,7 +23,12 @@ bool is_computed(const GlobalName& global) {
 
 std::string full_name(const GlobalName& global) {
   if (is_computed(global)) return std::string(kComputedName);
-  return std::string(global.module) + "." + std::string(global.name);
+  std::string name;
+  name.reserve(global.module.size() + 1 + global.name.size());
+  name += global.module;
+  name += '.';
+  name += global.name;
+  return name;
 }
 
 bool is_identifier(char c) {
@@ -38,25 +43,28 @@ bool is_path(std::string_view text) {
 class Examination {
  public:
   Examination(const Pool& pool, ByteSpan pickle, const PicklePlace& place, bool garbled,
-              ScanReport& report)
+              ScanReport& report, StorageUses& storages)
       : pool_(pool),
         pickle_(pickle),
         place_(place),
         garbled_(garbled),
         report_(report),
+        storages_(storages),
         calls_(pool),
         getattr_(plain_getattr(pool, calls_)) {}
 
-  Examined run() {
+  std::vector<CarriedBytes> run() {
+    if (report_.globals.empty())
+      report_.globals.reserve(std::min(pool_.globals.size(), kMostGlobals));
     for (uint32_t i = 0; i < pool_.globals.size(); ++i) {
       if (garbled_ && !is_computed(pool_.globals[i]) && !is_plausible(pool_.globals[i])) continue;
       add_global(i);
     }
-    for (NodeId id = 0; id < pool_.nodes.size(); ++id) look_at(id);
-    std::erase_if(found_.carried, [&](const CarriedBytes& row) {
+    for (NodeId id = Pool::kFirstOwn; id < pool_.nodes.size(); ++id) look_at(id);
+    std::erase_if(carried_, [&](const CarriedBytes& row) {
       return !row.is_loaded && loaded_.contains(row.node);
     });
-    return std::move(found_);
+    return std::move(carried_);
   }
 
  private:
@@ -83,8 +91,9 @@ class Examination {
   const PicklePlace& place_;
   const bool garbled_;
   ScanReport& report_;
+  StorageUses& storages_;
   Calls calls_;
-  Examined found_;
+  std::vector<CarriedBytes> carried_;
   std::set<NodeId> loaded_, encoded_;  // bytes that were carried, once
   std::set<uint32_t> extensions_;
   const uint32_t getattr_;  // its global, where all its calls are plain
@@ -102,8 +111,9 @@ void Examination::add_global(uint32_t index) {
   // What loads bytes is safe where it can be seen what it is given.
   if (named.module == "torch.storage" && named.name == "_load_from_bytes" && !global.is_called)
     global.judgement = Judgement::kDangerous;
-  for (const uint32_t link : calls_.chain(index))
-    global.chain.push_back(full_name(pool_.globals[link]));
+  const CallChain chain = calls_.chain(index);
+  global.chain.reserve(chain.size());
+  for (const uint32_t link : chain) global.chain.push_back(full_name(pool_.globals[link]));
   global.record = place_.record;
   global.offset = where(named.offset);
   say(global);
@@ -234,7 +244,7 @@ void Examination::use_storage(std::string_view key, const GlobalName& type, int6
   if (meant.kind != GlobalKind::kStorage && meant.kind != GlobalKind::kUntypedStorage) return;
   const auto bytes =
       checked_mul(static_cast<uint64_t>(std::max<int64_t>(numel, 0)), info(meant.dtype).bytes);
-  uint64_t& known = found_.storages[std::string(key)];
+  uint64_t& known = storages_[std::string(key)];
   known = std::max(known, bytes.value_or(UINT64_MAX));
 }
 
@@ -298,7 +308,7 @@ void Examination::carry(NodeId id, uint64_t offset, bool is_loaded) {
   if (!(is_loaded ? loaded_ : encoded_).insert(id).second) return;
   auto bytes = bytes_of(id);
   if (bytes && (is_loaded || may_be_loaded(*bytes)))
-    found_.carried.push_back({id, std::move(*bytes), offset, is_loaded});
+    carried_.push_back({id, std::move(*bytes), offset, is_loaded});
 }
 
 void Examination::look_at_call(NodeId id) {
@@ -343,8 +353,7 @@ void Examination::look_at_bytes(NodeId id) {
   const auto begin = reinterpret_cast<uintptr_t>(pickle_.data()),
              at = reinterpret_cast<uintptr_t>(text.data());
   const bool inside = at >= begin && at - begin < pickle_.size();
-  found_.carried.push_back(
-      {id, std::string(text), place_.offset + (inside ? at - begin : 0), false});
+  carried_.push_back({id, std::string(text), place_.offset + (inside ? at - begin : 0), false});
 }
 
 }  // namespace
@@ -379,9 +388,10 @@ bool may_be_loaded(std::string_view bytes) {
          bytes.find('\n') != std::string_view::npos;
 }
 
-Examined examine_pickle(const Pool& pool, ByteSpan pickle, const PicklePlace& place, bool garbled,
-                        ScanReport& report) {
-  return Examination(pool, pickle, place, garbled, report).run();
+std::vector<CarriedBytes> examine_pickle(const Pool& pool, ByteSpan pickle,
+                                         const PicklePlace& place, bool garbled, ScanReport& report,
+                                         StorageUses& storages) {
+  return Examination(pool, pickle, place, garbled, report, storages).run();
 }
 
 }  // namespace torchmap

@@ -30,15 +30,12 @@ struct CarriedBytes {
   bool is_loaded = false;  // torch.storage._load_from_bytes reads it as a file
 };
 
-struct Examined {
-  StorageUses storages;
-  std::vector<CarriedBytes> carried;  // that could be pickles or archives
-};
-
-// Adds to the report. With `garbled` the pickle was not read to its end: names that are none of
-// Python's are left out, since bytes of something else can look like opcodes.
-Examined examine_pickle(const Pool& pool, ByteSpan pickle, const PicklePlace& place, bool garbled,
-                        ScanReport& report);
+// Adds to the report and to the storages; gives the bytes that could be pickles or archives. With
+// `garbled` the pickle was not read to its end: names that are none of Python's are left out, since
+// bytes of something else can look like opcodes.
+std::vector<CarriedBytes> examine_pickle(const Pool& pool, ByteSpan pickle,
+                                         const PicklePlace& place, bool garbled, ScanReport& report,
+                                         StorageUses& storages);
 
 // Whether a global could be one: identifiers between dots.
 bool is_plausible(const GlobalName& global);

@@ -54,7 +54,7 @@ bool calls_first(const Pool& pool, const Node& call) {
 
 bool all_plain(const Pool& pool, uint32_t global) {
   std::vector<bool> results(pool.nodes.size());
-  for (NodeId id = 0; id < pool.nodes.size(); ++id) {
+  for (NodeId id = Pool::kFirstOwn; id < pool.nodes.size(); ++id) {
     if (hands_on(pool, id, global)) return false;
     const Node& node = pool[id];
     if (node.tag != Tag::kCall) continue;

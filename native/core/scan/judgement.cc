@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "core/name_table.h"
 #include "core/torch/globals.h"
 
 namespace torchmap {
@@ -41,10 +42,11 @@ constexpr std::string_view kAnywhere[] = {
     "__builtin__", "__builtins__", "builtins", "ctypes", "importlib", "marshal",    "nt",
     "os",          "posix",        "runpy",    "shutil", "socket",    "subprocess", "sys"};
 
-template <size_t N>
-bool has(const NamedRow (&rows)[N], const GlobalName& global) {
-  return std::binary_search(std::begin(rows), std::end(rows), NamedRow{global.module, global.name},
-                            before);
+constexpr NameTable kSafeNames(kSafe);
+constexpr NameTable kUndecidedNames(kUndecided);
+
+bool is_undecided(const GlobalName& global) {
+  return kUndecidedNames.find(global.module, global.name) != nullptr;
 }
 
 bool is_dangerous_path(std::string_view path) {
@@ -102,7 +104,7 @@ bool is_dangerous(const GlobalName& global) {
 bool is_safe(const GlobalName& global) {
   // Anything can be called __main__.IntList; globals.def means the one of a TorchScript file.
   if (global.module == "__main__") return false;
-  if (has(kSafe, global)) return true;
+  if (kSafeNames.find(global.module, global.name) != nullptr) return true;
   if (classify_global(global.module, global.name).kind == GlobalKind::kUnknown) return false;
   // Some are known by rule, whatever goes on behind a dot.
   return global.name.find('.') == std::string_view::npos &&
@@ -113,12 +115,15 @@ bool is_safe(const GlobalName& global) {
 
 Judgement judge_global(std::string_view module, std::string_view name) {
   const GlobalName written{module, name, 0};
-  if (has(kUndecided, written)) return Judgement::kUnknown;
+  if (is_undecided(written)) return Judgement::kUnknown;
   if (is_safe(written)) return Judgement::kSafe;
   const GlobalName meant = python3_name(written);
-  if (has(kUndecided, meant)) return Judgement::kUnknown;
-  if (is_safe(meant)) return Judgement::kSafe;
-  return is_dangerous(written) || is_dangerous(meant) ? Judgement::kDangerous : Judgement::kUnknown;
+  if (meant.module != module || meant.name != name) {
+    if (is_undecided(meant)) return Judgement::kUnknown;
+    if (is_safe(meant)) return Judgement::kSafe;
+    if (is_dangerous(meant)) return Judgement::kDangerous;
+  }
+  return is_dangerous(written) ? Judgement::kDangerous : Judgement::kUnknown;
 }
 
 }  // namespace torchmap

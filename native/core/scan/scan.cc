@@ -12,25 +12,27 @@ constexpr std::string_view kSeriesEnd = ".distcp";
 
 }  // namespace
 
-Result<ScanReport> scan_source(Source& source, std::string_view name, const ScanOptions& options) {
+Result<ScanReport> scan_source(Source& source, std::string_view name, const ScanOptions& options,
+                               ScanRoom& room) {
   ScanReport report;
-  Scanner scanner(options, report, name.ends_with(kSeriesEnd));
+  Scanner scanner(options, room.pools, report, name.ends_with(kSeriesEnd));
   if (source.size() > kSmall) {
     TRY(scanner.scan(source, {}));
-  } else {
-    const auto size = static_cast<size_t>(source.size());
-    const std::unique_ptr<std::byte[]> bytes(new std::byte[size]);
-    TRY(source.read(0, {bytes.get(), size}));
-    SpanSource small({bytes.get(), size});
-    TRY(scanner.scan(small, {}));
+    return report;
   }
+  const auto size = static_cast<size_t>(source.size());
+  if (room.bytes.size() < size) room.bytes.resize(size);
+  const auto bytes = std::span(room.bytes).first(size);
+  TRY(source.read(0, bytes));
+  SpanSource small(bytes);
+  TRY(scanner.scan(small, {}));
   return report;
 }
 
 // Read, not mapped: a file that shrinks meanwhile ends the scan and not the process.
-Result<ScanReport> scan_file(const std::string& path, const ScanOptions& options) {
+Result<ScanReport> scan_file(const std::string& path, const ScanOptions& options, ScanRoom& room) {
   TRY_ASSIGN(const std::shared_ptr<Source> source, open_file(path, {false}));
-  TRY_ASSIGN(ScanReport report, scan_source(*source, path, options));
+  TRY_ASSIGN(ScanReport report, scan_source(*source, path, options, room));
   TRY(source->check_unchanged());
   return report;
 }
@@ -38,15 +40,16 @@ Result<ScanReport> scan_file(const std::string& path, const ScanOptions& options
 std::vector<Result<ScanReport>> scan_files(std::span<const std::string> paths,
                                            const ScanOptions& options) {
   // Files that one thread looks at before it takes others.
-  constexpr uint64_t kTaken = 4;
+  constexpr uint64_t kTaken = 8;
   std::vector<Result<ScanReport>> found;
   found.reserve(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) found.emplace_back(ScanReport());
   FirstFailure outcome;
   in_parallel(paths.size(), kTaken, [&](uint64_t begin, uint64_t end) noexcept {
+    ScanRoom room;
     for (uint64_t i = begin; i < end && !outcome.stopped(); ++i) {
       outcome.watch([&]() -> Status {
-        found[i] = scan_file(paths[i], options);
+        found[i] = scan_file(paths[i], options, room);
         return {};
       });
     }

@@ -53,6 +53,11 @@ bool is_safetensors(ByteSpan head, uint64_t size) {
   return length <= size - 8 && text.starts_with('{');
 }
 
+// The first bytes of a source, which may be copied to `room`.
+Result<ByteSpan> head_of(Source& source, std::vector<std::byte>& room) {
+  return bytes_at(source, 0, std::min(kHead, source.size()), room);
+}
+
 }  // namespace
 
 Status Scanner::stopped() const {
@@ -80,8 +85,8 @@ bool Scanner::too_deep(const PicklePlace& place) {
 
 Status Scanner::scan(Source& source, const PicklePlace& place) {
   if (source.size() == 0 || too_deep(place)) return {};
-  std::vector<std::byte> head(static_cast<size_t>(std::min(kHead, source.size())));
-  TRY(source.read(0, head));
+  std::vector<std::byte> room;
+  TRY_ASSIGN(const ByteSpan head, head_of(source, room));
   search_room_ += kSearchAtLeast + kSearchPerByte * source.size();
   const std::string_view text = as_text(head);
   const bool outermost = place.depth == 0;
@@ -130,13 +135,15 @@ Status Scanner::stream(Source& source, const PicklePlace& place, Sure sure) {
   TRY_ASSIGN(const Attempt first, attempt(source, place, 0, sure));
   const bool outermost = place.depth == 0;
   if (!first.counted) {
-    std::vector<std::byte> head(static_cast<size_t>(std::min(kHead, source.size())));
-    TRY(source.read(0, head));
-    const std::string foreign = describe_foreign(head, source.size());
-    if (outermost) report_.foreign = foreign;
+    std::vector<std::byte> room;
+    TRY_ASSIGN(const ByteSpan head, head_of(source, room));
+    const std::string_view foreign = foreign_format(head);
+    if (outermost) report_.foreign = describe_foreign(head, source.size());
     if (hides_something(foreign)) {
-      unread((outermost ? "the file is " : "the record is ") + foreign, place, place.offset);
-    } else if (outermost && foreign.empty() && (first.next > 0 || head[0] == std::byte{0x80})) {
+      unread((outermost ? "the file is " : "the record is ") + std::string(foreign), place,
+             place.offset);
+    } else if (outermost && report_.foreign.empty() &&
+               (first.next > 0 || head[0] == std::byte{0x80})) {
       unread("the file begins like a pickle and is none behind byte " + std::to_string(first.next),
              place, place.offset + first.next);
     }
@@ -173,7 +180,8 @@ Result<Scanner::Attempt> Scanner::decode(Source& source, const PicklePlace& plac
     const ByteSpan bytes = result.bytes;
     if (sure == Sure::kPossible && is_short && place.depth > 0 && !could_count(bytes))
       return result;
-    result.pool = std::make_unique<Pool>();
+    result.pool.reset();
+    result.pool = pools_.lend();
     result.oddities = {};
     auto decoded = decode_pickle(bytes, *result.pool,
                                  {options_.limits, base, options_.cancelled, &result.oddities});
@@ -218,23 +226,20 @@ Result<Scanner::Attempt> Scanner::attempt(Source& source, const PicklePlace& pla
   }
   ++pickles_;
   const ByteSpan pickle = bytes.first(static_cast<size_t>(result.next - at));
-  const Examined examined = examine_pickle(*result.pool, pickle, here, !result.ok, report_);
-  for (const auto& [key, needed] : examined.storages) {
-    uint64_t& known = storages_[key];
-    known = std::max(known, needed);
-  }
+  const auto bytes_carried =
+      examine_pickle(*result.pool, pickle, here, !result.ok, report_, storages_);
   if (!result.ok) {
     broken(result.failure.failure().message, place, result.next + place.offset);
   } else if (result.oddities.count > 0) {
     broken(result.oddities.first + ", which Python may run all the same", place,
            result.oddities.offset - place.base);
   }
-  TRY(carried(examined, here));
+  TRY(carried(bytes_carried, here));
   return result;
 }
 
-Status Scanner::carried(const Examined& examined, const PicklePlace& place) {
-  for (const CarriedBytes& row : examined.carried) {
+Status Scanner::carried(const std::vector<CarriedBytes>& rows, const PicklePlace& place) {
+  for (const CarriedBytes& row : rows) {
     PicklePlace here = place;
     here.offset = row.offset;
     here.depth = place.depth + 1;
@@ -329,7 +334,7 @@ Status Scanner::search(Source& source, const PicklePlace& place, uint64_t at, ui
       }
       // Whether it counts, without counting it.
       ScanReport aside;
-      Scanner probe(options_, aside);
+      Scanner probe(options_, pools_, aside);
       probe.search_room_ = 0;
       PicklePlace deep = place;
       deep.depth = kDeepest;

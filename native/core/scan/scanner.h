@@ -22,8 +22,8 @@ class Scanner {
  public:
   // `series`: what is scanned is archives one behind the other, as files of distributed
   // checkpoints.
-  Scanner(const ScanOptions& options, ScanReport& report, bool series = false)
-      : options_(options), is_series_(series), report_(report) {}
+  Scanner(const ScanOptions& options, PoolStock& pools, ScanReport& report, bool series = false)
+      : options_(options), pools_(pools), is_series_(series), report_(report) {}
 
   // Looks at what the bytes are, and into them. kIo, kFileChanged, kCancelled; all else is in the
   // report.
@@ -54,7 +54,7 @@ class Scanner {
     Oddities oddities;
     ByteSpan bytes;  // what the pool points into: of the source, or of `copy`
     std::vector<std::byte> copy;
-    std::unique_ptr<Pool> pool;
+    PoolStock::Lent pool;
   };
 
   Status stream(Source& source, const PicklePlace& place, Sure sure);
@@ -74,13 +74,14 @@ class Scanner {
   Status npy(Source& source, const PicklePlace& place);
   Result<Attempt> decode(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
   Result<Attempt> attempt(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
-  Status carried(const Examined& examined, const PicklePlace& place);
+  Status carried(const std::vector<CarriedBytes>& rows, const PicklePlace& place);
   bool too_deep(const PicklePlace& place);
   void unread(std::string message, const PicklePlace& place, uint64_t offset);
   void broken(std::string message, const PicklePlace& place, uint64_t offset);
   Status stopped() const;
 
   const ScanOptions& options_;
+  PoolStock& pools_;
   const bool is_series_;
   ScanReport& report_;
   StorageUses storages_;      // of all pickles so far
@@ -114,6 +115,17 @@ class SourcePart final : public Source {
   Source& of_;
   uint64_t offset_;
 };
+
+// Bytes [offset, offset + length) of a source: where they are, or copied to `room`.
+inline Result<ByteSpan> bytes_at(Source& source, uint64_t offset, uint64_t length,
+                                 std::vector<std::byte>& room) {
+  const ByteSpan held = source.held();
+  if (!held.empty() && fits(offset, length, held.size()))
+    return held.subspan(static_cast<size_t>(offset), static_cast<size_t>(length));
+  room.resize(static_cast<size_t>(length));
+  TRY(source.read(offset, room));
+  return ByteSpan(room);
+}
 
 // Bytes that stay where they are as long as it lives.
 class SpanSource final : public Source {

@@ -173,9 +173,10 @@ Status ZipScan::deflated(uint32_t index) {
                   " are looked at");
   scanner_.inflated_left_ -= row.size;
   // More than what cannot be compressed takes says nothing.
-  std::vector<std::byte> stored(
-      static_cast<size_t>(std::min(place.size, row.size + row.size / 64 + kSlack)));
-  TRY(source_.read(place.offset, stored));
+  std::vector<std::byte> room_for_stored;
+  TRY_ASSIGN(const ByteSpan stored,
+             bytes_at(source_, place.offset,
+                      std::min(place.size, row.size + row.size / 64 + kSlack), room_for_stored));
   std::vector<std::byte> bytes(static_cast<size_t>(row.size));
   auto done = inflate(stored, bytes);
   if (!done.ok()) return unread(done.status().failure().message);
@@ -188,8 +189,10 @@ Status ZipScan::deflated(uint32_t index) {
 
 // Whether what deflated bytes become begins as something that is loaded; what breaks may.
 Result<bool> ZipScan::begins_loadable(const Payload& place) {
-  std::vector<std::byte> stored(static_cast<size_t>(std::min(place.size, kInflatedAtOnce)));
-  TRY(source_.read(place.offset, stored));
+  std::vector<std::byte> room_for_stored;
+  TRY_ASSIGN(
+      const ByteSpan stored,
+      bytes_at(source_, place.offset, std::min(place.size, kInflatedAtOnce), room_for_stored));
   std::byte first{};
   if (!inflate(stored, {&first, 1}).ok()) return true;
   return kLoadable.find(std::to_integer<char>(first)) != std::string_view::npos;
@@ -277,11 +280,11 @@ Status ZipScan::gaps() {
 
 // Bytes [from, to) of the archive that belong to no record. Zeros fill up, and say nothing.
 Status ZipScan::gap(uint64_t from, uint64_t to, const char* where) {
-  std::vector<std::byte> chunk;
+  std::vector<std::byte> room_for_chunk;
   bool filled = true;
-  for (uint64_t at = from; at < to && filled; at += chunk.size()) {
-    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kSweepChunk, to - at)));
-    TRY(source_.read(at, chunk));
+  for (uint64_t at = from; at < to && filled; at += kSweepChunk) {
+    TRY_ASSIGN(const ByteSpan chunk,
+               bytes_at(source_, at, std::min<uint64_t>(kSweepChunk, to - at), room_for_chunk));
     filled = std::all_of(chunk.begin(), chunk.end(), [](std::byte b) { return b == std::byte{}; });
   }
   if (filled) return {};

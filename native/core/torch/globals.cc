@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/name_table.h"
+
 namespace torchmap {
 namespace {
 
@@ -61,9 +63,8 @@ GlobalMeaning classify_global(std::string_view module, std::string_view name) {
 #include "core/torch/globals.def"
 #undef GLOBAL
   };
-  for (const Row& row : kRows) {
-    if (row.name == name && row.module == module) return {row.kind, DType::kUInt8};
-  }
+  static constexpr NameTable kTable(kRows);
+  if (const Row* row = kTable.find(module, name)) return {row->kind, DType::kUInt8};
   for (auto rule : {classify_storage, classify_tensor_class, classify_torch_constant}) {
     if (GlobalMeaning meaning = rule(module, name); meaning.kind != GlobalKind::kUnknown)
       return meaning;
