@@ -181,12 +181,13 @@ export interface Binding {
     limits: Record<string, number>,
   ): Outcome<Verified>
   /**
-   * The same for a file, off the main thread; the handle may be closed meanwhile. `control`: set
-   * [0] to 1 to stop the work; [1] counts the bytes that were read.
+   * The same off the main thread; the handle may be closed meanwhile. Bytes are compared before it
+   * returns, or copied where records must be inflated. `control`: set [0] to 1 to stop the work;
+   * [1] counts the bytes that were read.
    */
   verify(
     handle: Handle,
-    source: undefined,
+    source: Uint8Array | undefined,
     limits: Record<string, number>,
     control: BigUint64Array,
   ): Promise<Outcome<Verified>>

@@ -23,7 +23,7 @@ import {
   stream,
 } from './stream'
 import { rowOf, type Tensor } from './tensor'
-import { type RecordVerdict, type VerifyOptions, verify } from './verify'
+import { type RecordVerdict, type VerifyOptions, verify, verifySync } from './verify'
 import { checkWatchOptions } from './watch'
 
 /** Only this package makes checkpoints. */
@@ -268,12 +268,11 @@ export class Checkpoint {
 
   /**
    * Compares every record that has a checksum with it, off the main thread and on several, and says
-   * of each what came out: damage is a verdict, not an error. Deflated records are inflated on the
-   * main thread, in slices between which other work is done. Parts of a checkpoint of several files
-   * are opened as they are needed; one that is missing, damaged or refused by the system is a
+   * of each what came out: damage is a verdict, not an error. Parts of a checkpoint of several
+   * files are opened as they are needed; one that is missing, damaged or refused by the system is a
    * `mismatch` under the empty name, one that this package does not open `none`. What is compared
    * are the files as they are now, not what was written to tensors; bytes that were given to `open`
-   * are compared before this returns, their deflated records apart.
+   * are compared before this returns, or copied first where records are deflated.
    *
    * @throws {@link StateError} `CLOSED` after {@link close}, `FILE_CHANGED`
    * @throws {@link LimitError} for a part that needs more than `limits` allow
@@ -283,6 +282,16 @@ export class Checkpoint {
     checked.signal?.throwIfAborted()
     this.#content.checkOpen()
     return verify(this.#content.units(), checked, () => this.#content.checkOpen())
+  }
+
+  /**
+   * The same before it returns.
+   *
+   * @throws what {@link verify} rejects with
+   */
+  verifySync(): RecordVerdict[] {
+    this.#content.checkOpen()
+    return verifySync(this.#content.units())
   }
 
   /**

@@ -89,19 +89,15 @@ export const QSCHEMES = [
 
 /** Columns of a row of {@link Verified.rows}. */
 export const VerifiedColumn = {
-  /** 0 ok, 1 mismatch, 2 absent, 3 none, 4 deflated: to be inflated and compared. */
+  /** 0 ok, 1 mismatch, 2 absent, 3 none. */
   verdict: 0,
-  /** Bytes from the start of the file to the payload. */
-  offset: 1,
   /** Bytes in the file. */
-  stored: 2,
-  /** Bytes once inflated. */
-  size: 3,
+  stored: 1,
   /** CRC-32 that the archive says. */
-  expected: 4,
-  /** CRC-32 of the bytes. */
-  actual: 5,
-  count: 6,
+  expected: 2,
+  /** CRC-32 of the bytes, once they are inflated. */
+  actual: 3,
+  count: 4,
 } as const
 
 /** Columns of what {@link Binding.load} is to read. */

@@ -1,21 +1,16 @@
 /**
- * Checking a checkpoint against the checksums in its files. The bytes are read natively, off the
- * main thread; deflated records are inflated here, slice by slice.
+ * Checking a checkpoint against the checksums in its files, natively and off the main thread.
  */
-import { setImmediate as turn } from 'node:timers/promises'
 import { binding, type Outcome, type Verified } from './binding'
 import { stringAt } from './catalog'
 import {
-  type ErrorPlace,
   FormatError,
   isCheckpointError,
   isFileError,
-  LimitError,
   UnsafeError,
   UnsupportedError,
 } from './errors'
 import type { FileContent } from './file-content'
-import { inflateSlices } from './inflate'
 import { VerifiedColumn } from './tables'
 import { type Progress, type WatchOptions, watched } from './watch'
 
@@ -76,10 +71,7 @@ export interface Unit {
   release?(content: FileContent): void
 }
 
-/** Milliseconds of inflating without letting anything else run. */
-const LONGEST_TURN = 5
-
-const VERDICTS = ['ok', 'mismatch', 'absent', 'none', 'deflated'] as const
+const VERDICTS = ['ok', 'mismatch', 'absent', 'none'] as const
 
 /**
  * Checks all units, one after another. One that cannot be opened has a verdict of its own.
@@ -93,6 +85,13 @@ export async function verify(
 ): Promise<RecordVerdict[]> {
   const verdicts: RecordVerdict[] = []
   await eachVerdict(units, options, checkOpen, openOrJudge, (found) => verdicts.push(found))
+  return verdicts
+}
+
+/** The same before it returns. */
+export function verifySync(units: readonly Unit[]): RecordVerdict[] {
+  const verdicts: RecordVerdict[] = []
+  eachVerdictSync(units, openOrJudge, (found) => verdicts.push(found))
   return verdicts
 }
 
@@ -116,13 +115,22 @@ export async function refuseDamaged(
  * @throws what {@link refuseDamaged} rejects with
  */
 export function refuseDamagedSync(units: readonly Unit[]): void {
+  eachVerdictSync(units, openUnit, refuse)
+}
+
+function eachVerdictSync(
+  units: readonly Unit[],
+  open: (unit: Unit) => Check | RecordVerdict,
+  take: (found: RecordVerdict) => void,
+): void {
   for (const unit of units) {
-    const opened = openUnit(unit)
-    if (!(opened instanceof Check)) continue
+    const opened = open(unit)
+    if (!(opened instanceof Check)) {
+      take(opened)
+      continue
+    }
     try {
-      for (const found of opened.verdicts(opened.runSync())) {
-        if (typeof found !== 'number') refuse(found)
-      }
+      for (const found of opened.verdicts(opened.runSync())) take(found)
     } finally {
       opened.release()
     }
@@ -153,17 +161,7 @@ async function eachVerdict(
     const opened = open(unit)
     if (opened instanceof Check) {
       try {
-        const outcome = await opened.run(step, report, signal)
-        let turned = performance.now()
-        for (const found of opened.verdicts(outcome)) {
-          if (typeof found !== 'number') take(found)
-          else if (performance.now() - turned > LONGEST_TURN) {
-            report(found)
-            await turn()
-            step()
-            turned = performance.now()
-          }
-        }
+        for (const found of opened.verdicts(await opened.run(step, report, signal))) take(found)
       } finally {
         opened.release()
       }
@@ -246,10 +244,8 @@ class Check {
     signal: AbortSignal | undefined,
   ): Promise<Verified> {
     const { handle, source, limits } = this.#content.session
-    // The caller's bytes could go away under a thread: they are checked at once.
-    if (source !== undefined) return this.runSync()
     const outcome = await watched(
-      (control) => binding.verify(handle, undefined, { ...limits }, control),
+      (control) => binding.verify(handle, source, { ...limits }, control),
       step,
       report,
       signal,
@@ -257,37 +253,25 @@ class Check {
     return this.#unwrap(outcome)
   }
 
-  /** The verdicts, and while a record takes time how many bytes of the unit are done. */
-  *verdicts({ names, faults, rows }: Verified): Generator<RecordVerdict | number, void> {
-    const { session } = this.#content
+  *verdicts({ names, faults, rows }: Verified): Generator<RecordVerdict, void> {
     const { path, item } = this.#unit
     const place: Place = item === undefined ? { path } : { path, item }
     if (!this.#content.hasRecords) {
       yield* this.#withoutRecords(place)
       return
     }
-    const at = (i: number, column: keyof typeof VerifiedColumn) =>
-      rows[i * VerifiedColumn.count + VerifiedColumn[column]]!
-    let done = 0
     for (let i = 0; i < names.ends.length; ++i) {
-      if (VERDICTS[at(i, 'verdict')] !== 'deflated') done += at(i, 'stored')
-    }
-    for (let i = 0; i < names.ends.length; ++i) {
-      const cell = (column: keyof typeof VerifiedColumn) => at(i, column)
+      const cell = (column: keyof typeof VerifiedColumn) =>
+        rows[i * VerifiedColumn.count + VerifiedColumn[column]]!
       const record = stringAt(names, i)
       const verdict = VERDICTS[cell('verdict')]!
       const message = stringAt(faults, i)
       const bytes = cell('stored')
       const tensors = this.#names.get(i) ?? []
       const expected = cell('expected')
-      if (verdict === 'deflated') {
-        const shape = { offset: cell('offset'), stored: cell('stored'), bytes: cell('size') }
-        const errorPlace = { path: session.path, record, offset: shape.offset }
-        const found = yield* this.#inflated(shape, expected, errorPlace, done)
-        yield Object.freeze({ record, ...place, bytes, tensors, ...found })
-        done += shape.stored
-      } else if (message !== '') {
-        yield Object.freeze({ record, ...place, bytes, tensors, verdict, message })
+      if (message !== '') {
+        const said = verdict === 'mismatch' && expected !== 0 ? { expected } : {}
+        yield Object.freeze({ record, ...place, bytes, tensors, verdict, ...said, message })
       } else if (verdict === 'absent') {
         yield Object.freeze({ record, ...place, bytes, tensors, verdict })
       } else {
@@ -313,30 +297,6 @@ class Check {
     if (count > 0) return
     const { bytes } = this.#unit
     yield Object.freeze({ record: '', verdict: 'none', ...place, bytes, tensors: [] } as const)
-  }
-
-  /** @param done bytes of the unit that were done before */
-  *#inflated(
-    { offset, stored, bytes }: { offset: number; stored: number; bytes: number },
-    expected: number,
-    place: ErrorPlace,
-    done: number,
-  ): Generator<number, Pick<RecordVerdict, 'verdict' | 'expected' | 'actual' | 'message'>> {
-    const limit = this.#content.session.limits.inflatedBytes
-    let actual = 0
-    const read = (start: number, end: number) => this.#content.readFile(offset + start, end - start)
-    const take = (inflated: Uint8Array) => {
-      actual = binding.crc32(inflated, actual)
-    }
-    try {
-      const slices = inflateSlices(stored, { bytes, limit, place }, read, take)
-      for (const count of slices) yield done + count
-      return { verdict: actual === expected ? 'ok' : 'mismatch', expected, actual }
-    } catch (error) {
-      if (error instanceof LimitError) return { verdict: 'none', message: error.message }
-      if (!isCheckpointError(error, 'BAD_RECORD')) throw error
-      return { verdict: 'mismatch', expected, message: error.message }
-    }
   }
 
   #unwrap(outcome: Outcome<Verified>): Verified {

@@ -56,7 +56,7 @@ test.each([
     'Checkpoint',
     torchmap.Checkpoint,
     `byteOrder close closed era flavor format handle identity isMapped isSalvaged load metadata parts path
-    prefetch producer readAllInto readable root size skipped stateDict stream tensors training verify`,
+    prefetch producer readAllInto readable root size skipped stateDict stream tensors training verify verifySync`,
   ],
   ['NumpyArray', torchmap.NumpyArray, 'byteLength data items size strings'],
 ])('members of %s', (_, { prototype }, members) => {

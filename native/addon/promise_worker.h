@@ -9,11 +9,14 @@
 
 namespace torchmap::addon {
 
-// A promise of a failure that is known before any work.
-inline Napi::Promise refused(Napi::Env env, const Status& status) {
+// A promise of what is known by now.
+inline Napi::Promise resolved(Napi::Env env, Napi::Value value) {
   const Napi::Promise::Deferred deferred(env);
-  deferred.Resolve(failure(env, status));
+  deferred.Resolve(value);
   return deferred.Promise();
+}
+inline Napi::Promise refused(Napi::Env env, const Status& status) {
+  return resolved(env, failure(env, status));
 }
 
 // What JavaScript and the work share while it runs: [0] of `control` is set to stop it, [1] counts

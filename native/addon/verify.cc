@@ -8,6 +8,7 @@
 #include "addon/promise_worker.h"
 #include "addon/values.h"
 #include "core/archive/crc32.h"
+#include "core/archive/zip_layout.h"
 #include "core/verify/archive.h"
 
 namespace torchmap::addon {
@@ -17,6 +18,7 @@ using Rows = std::vector<CheckedRecord>;
 
 // What a thread needs: a source that lives on when the checkpoint is closed.
 struct Work {
+  std::shared_ptr<std::byte[]> copy;  // of the caller's bytes, where the source is over that
   std::shared_ptr<Source> source;
   VerifyOptions options;
   bool is_archive = false;
@@ -48,6 +50,13 @@ Result<Work> read_work(const Napi::CallbackInfo& info) {
   return work;
 }
 
+// Whether something takes so long that the main thread must not wait for it.
+bool has_deflated(const Session& session) {
+  const auto& archive = session.checkpoint->archive();
+  return archive && std::any_of(archive->records().begin(), archive->records().end(),
+                                [](const Record& row) { return row.method == kDeflated; });
+}
+
 void add(Names& names, std::string_view name) {
   names.text += name;
   names.ends.push(names.text.size());
@@ -55,7 +64,7 @@ void add(Names& names, std::string_view name) {
 
 // Verified of lib/binding.ts.
 Napi::Object verified(Napi::Env env, const Rows& rows) {
-  constexpr size_t kColumns = 6;
+  constexpr size_t kColumns = 4;
   Names names, faults;
   Napi::Float64Array table = Napi::Float64Array::New(env, rows.size() * kColumns);
   double* cell = table.Data();
@@ -63,9 +72,7 @@ Napi::Object verified(Napi::Env env, const Rows& rows) {
     add(names, row.name);
     add(faults, row.fault);
     *cell++ = static_cast<double>(row.verdict);
-    *cell++ = static_cast<double>(row.offset);
     *cell++ = static_cast<double>(row.stored_size);
-    *cell++ = static_cast<double>(row.size);
     *cell++ = row.expected;
     *cell++ = row.actual;
   }
@@ -91,6 +98,17 @@ Napi::Value verify_async(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto work = read_work(info);
   if (!work.ok()) return refused(env, work.status());
+  if (!info[1].IsUndefined()) {
+    // The caller's bytes could go away under a thread.
+    if (!has_deflated(unwrap(info[0]))) {
+      auto rows = work->run();
+      return resolved(env, rows.ok() ? verified(env, *rows) : failure(env, rows.status()));
+    }
+    const ByteSpan bytes = bytes_of(info[1]);
+    work->copy = std::shared_ptr<std::byte[]>(new std::byte[bytes.size()]);
+    std::copy(bytes.begin(), bytes.end(), work->copy.get());
+    work->source = open_memory({work->copy.get(), bytes.size()});
+  }
   const auto control = info[3].As<Napi::BigUint64Array>();
   share_control(control, work->options);
   return PromiseWorker<Work, Napi::BigUint64Array>::start(env, std::move(work).value(), control);

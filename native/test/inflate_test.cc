@@ -1,6 +1,8 @@
 // Streams that zlib has deflated, and what is none.
 #include "core/archive/inflate.h"
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -62,6 +64,55 @@ std::vector<Sample> samples() {
   };
 }
 
+// Gives a stream in parts of so many bytes, and keeps what it becomes up to `most` bytes.
+class Parts final : public InflateStream {
+ public:
+  Parts(std::string_view deflated, size_t part, size_t most = SIZE_MAX)
+      : left_(deflated), part_(part), most_(most) {}
+
+  Result<size_t> read(std::span<std::byte> target) override {
+    if (part_ == 0) return Status(Code::kIo, "nothing can be read");
+    const size_t taken = std::min({target.size(), left_.size(), part_});
+    if (taken > 0) std::memcpy(target.data(), left_.data(), taken);
+    left_.remove_prefix(taken);
+    return taken;
+  }
+  Result<bool> take(ByteSpan inflated) override {
+    text += as_text(inflated);
+    return text.size() <= most_;
+  }
+
+  std::string text;
+
+ private:
+  std::string_view left_;
+  size_t part_, most_;
+};
+
+std::string inflated_in_parts(std::string_view deflated, size_t part) {
+  Parts parts(deflated, part);
+  auto done = inflate(parts);
+  if (!done.ok()) return std::string(code_name(done.status().code()));
+  EXPECT_TRUE(done->ended && done->bytes == parts.text.size());
+  return parts.text;
+}
+
+// Stored blocks of all lengths up to `count`, then one of the others behind them.
+Sample long_sample(size_t count, const Sample& last) {
+  Sample made;
+  for (size_t length = 0; length < count; ++length) {
+    std::string text(length, '\0');
+    for (size_t i = 0; i < length; ++i) text[i] = static_cast<char>(i * length);
+    const auto low = static_cast<char>(length & 255), high = static_cast<char>(length >> 8);
+    made.deflated +=
+        std::string{'\0', low, high, static_cast<char>(~low), static_cast<char>(~high)} + text;
+    made.text += text;
+  }
+  made.deflated += last.deflated;
+  made.text += last.text;
+  return made;
+}
+
 }  // namespace
 
 TEST(inflates_every_type_of_block) {
@@ -110,4 +161,43 @@ TEST(survives_every_flipped_bit) {
     }
   }
   EXPECT_GT(refused, size_t{200});
+}
+
+TEST(inflates_streams_in_parts) {
+  for (const Sample& sample : samples()) {
+    for (const size_t part : {1, 2, 3, 5, 7, 8, 9, 64, 1000000}) {
+      EXPECT_EQ(inflated_in_parts(sample.deflated, part), sample.text);
+      EXPECT_EQ(inflated_in_parts(sample.deflated + "behind it", part), sample.text);
+    }
+    for (size_t length = 0; length < sample.deflated.size(); ++length)
+      EXPECT_EQ(inflated_in_parts(sample.deflated.substr(0, length), 3), "BAD_RECORD");
+  }
+}
+
+// Longer than what is given away at a time, and what distances lead back to.
+TEST(inflates_long_streams_in_parts) {
+  for (const Sample& last : samples()) {
+    const Sample sample = long_sample(800, last);
+    EXPECT_TRUE(sample.text.size() > 300000);
+    for (const size_t part : {1000, 65536, 1000000})
+      EXPECT_TRUE(inflated_in_parts(sample.deflated, part) == sample.text);
+  }
+}
+
+TEST(inflates_streams_as_far_as_is_wanted) {
+  const Sample sample = long_sample(800, samples()[0]);
+  Parts parts(sample.deflated, 1000, 1000);
+  auto done = inflate(parts);
+  ASSERT_TRUE(done.ok());
+  EXPECT_FALSE(done->ended);
+  EXPECT_TRUE(parts.text.size() > 1000 && sample.text.starts_with(parts.text));
+  EXPECT_TRUE(parts.text.size() < sample.text.size());
+  EXPECT_EQ(done->bytes, parts.text.size());
+}
+
+TEST(inflates_no_stream_that_cannot_be_read) {
+  Parts parts("x", 0);
+  auto done = inflate(parts);
+  ASSERT_FALSE(done.ok());
+  EXPECT_TRUE(done.status().code() == Code::kIo);
 }

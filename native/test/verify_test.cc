@@ -119,11 +119,12 @@ TEST(verify_tells_what_it_cannot_check) {
   add(zip, "a/renamed", "abc", 5, 0, 0, "a/another");
   auto rows = verify(zip.finish());
   ASSERT_TRUE(rows.ok());
-  constexpr Verdict kWanted[] = {Verdict::kAbsent,  Verdict::kDeflated, Verdict::kNone,
+  constexpr Verdict kWanted[] = {Verdict::kAbsent,  Verdict::kMismatch, Verdict::kNone,
                                  Verdict::kNone,    Verdict::kOk,       Verdict::kMismatch,
                                  Verdict::kMismatch};
   ASSERT_EQ(rows->size(), 7);
   for (size_t i = 0; i < 7; ++i) EXPECT_TRUE((*rows)[i].verdict == kWanted[i]);
+  EXPECT_TRUE((*rows)[1].fault.starts_with("a deflated record is damaged: "));
   EXPECT_EQ((*rows)[2].fault, "the record is encrypted");
   EXPECT_EQ((*rows)[3].fault, "the record is compressed with method 14");
   EXPECT_NE((*rows)[6].fault, "");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 namespace torchmap {
 namespace {
@@ -63,16 +64,27 @@ class Bits {
   }
   bool is_past_end() const { return uint64_t{missing_} * 8 > count_; }
 
-  // The bytes behind the one whose bits were taken last.
-  ByteSpan rest() {
+  // Goes on with the byte behind the one whose bits were taken last.
+  void align() {
     drop(count_ & 7);
     const size_t ahead = count_ / 8 - std::min<size_t>(missing_, count_ / 8);
     at_ -= ahead;
     bits_ = 0;
     count_ = missing_ = 0;
-    return {at_, end_};
   }
+  // Of aligned bits: the bytes that follow.
+  ByteSpan rest() const { return {at_, end_}; }
   void skip(size_t bytes) { at_ += bytes; }
+
+  // Whether the next refill would find fewer bytes than it can take.
+  bool is_low() const { return end_ - at_ < 8; }
+  // The bytes that follow and the eight before them, which align() may go back over, are elsewhere
+  // from now on, with more behind them.
+  static constexpr size_t kBehind = 8;
+  void move_to(const std::byte* at, const std::byte* end) {
+    at_ = at;
+    end_ = end;
+  }
 
  private:
   const std::byte* at_;
@@ -181,13 +193,26 @@ Status damaged(const char* what) {
 }
 Status ends_early() { return Status(Code::kBadRecord, "the deflated bytes end early"); }
 
+// Distances lead no further back (RFC 1951, section 3.2.5).
+constexpr size_t kWindow = size_t{1} << 15;
+// Bytes of a stream that are read, and of what it becomes that are given away, at a time.
+constexpr size_t kReadAtOnce = size_t{1} << 16, kGivenAtOnce = size_t{1} << 17;
+
 class Inflation {
  public:
   Inflation(ByteSpan deflated, std::span<std::byte> target) : bits_(deflated), target_(target) {}
+  // From and to a stream, by way of memory of its own.
+  explicit Inflation(InflateStream& stream)
+      : stream_(&stream),
+        input_(new std::byte[Bits::kBehind + kReadAtOnce + Bits::kBehind]),
+        output_(new std::byte[kWindow + kGivenAtOnce]),
+        bits_({input_.get() + Bits::kBehind, 0}),
+        target_(output_.get(), kWindow + kGivenAtOnce),
+        has_more_(true) {}
 
   Result<Inflated> run() {
     for (bool is_last = false; !is_last;) {
-      bits_.refill();
+      if (!refill(bits_)) return std::move(failure_);
       is_last = bits_.take(1) != 0;
       const unsigned kind = bits_.take(2);
       if (bits_.is_past_end()) return ends_early();
@@ -201,41 +226,93 @@ class Inflation {
       } else {
         return damaged("a block of an unknown type");
       }
-      if (is_full_) return Inflated{at_, false};
+      if (is_full_) return Inflated{given_ + at_ - kept_, false};
     }
-    return Inflated{at_, true};
+    const uint64_t bytes = given_ + at_ - kept_;
+    if (stream_ != nullptr && !drain(at_)) {
+      TRY(std::move(failure_));
+      return Inflated{bytes, false};
+    }
+    return Inflated{bytes, true};
   }
 
  private:
+  // False with `failure_` set where reading fails.
+  [[gnu::always_inline]] bool refill(Bits& bits) {
+    if (bits.is_low() && has_more_ && !feed(bits)) return false;
+    bits.refill();
+    return true;
+  }
+
+  // Puts more behind what is left of the input.
+  bool feed(Bits& bits) {
+    const ByteSpan left = bits.rest();
+    std::byte* const at = input_.get() + Bits::kBehind;
+    std::memmove(input_.get(), left.data() - Bits::kBehind, Bits::kBehind + left.size());
+    size_t have = left.size();
+    while (has_more_ && have < Bits::kBehind) {
+      auto count = stream_->read({at + have, kReadAtOnce});
+      if (!count.ok()) {
+        failure_ = std::move(count).status();
+        return false;
+      }
+      has_more_ = *count > 0;
+      have += *count;
+    }
+    bits.move_to(at, at + have);
+    return true;
+  }
+
+  // Gives away what the target has and keeps the window: `at` is where it goes on. False where
+  // nothing more is wanted, or with `failure_` set.
+  bool drain(size_t& at) {
+    if (stream_ == nullptr) return false;
+    const ByteSpan fresh = ByteSpan(target_).subspan(kept_, at - kept_);
+    auto wanted = stream_->take(fresh);
+    if (!wanted.ok()) failure_ = std::move(wanted).status();
+    given_ += fresh.size();
+    kept_ = std::min(at, kWindow);
+    std::memmove(target_.data(), target_.data() + at - kept_, kept_);
+    at = kept_;
+    return wanted.ok() && *wanted;
+  }
+
   Status stored() {
-    const ByteSpan rest = bits_.rest();
-    if (rest.size() < 4) return ends_early();
-    const auto length = load_le<uint16_t>(rest.data());
-    if (length != static_cast<uint16_t>(~load_le<uint16_t>(rest.data() + 2)))
+    bits_.align();
+    if (bits_.rest().size() < 4 && has_more_ && !feed(bits_)) return std::move(failure_);
+    const ByteSpan head = bits_.rest();
+    if (head.size() < 4) return ends_early();
+    const auto length = load_le<uint16_t>(head.data());
+    if (length != static_cast<uint16_t>(~load_le<uint16_t>(head.data() + 2)))
       return damaged("a stored block with two lengths");
-    if (rest.size() - 4 < length) return ends_early();
-    const size_t taken = std::min<size_t>(length, target_.size() - at_);
-    if (taken > 0) std::memcpy(target_.data() + at_, rest.data() + 4, taken);
-    at_ += taken;
-    is_full_ = taken < length;
-    bits_.skip(size_t{4} + length);
+    bits_.skip(4);
+    for (size_t left = length; left > 0;) {
+      if (bits_.rest().empty() && has_more_ && !feed(bits_)) return std::move(failure_);
+      if (bits_.rest().empty()) return ends_early();
+      const size_t taken = std::min({left, bits_.rest().size(), target_.size() - at_});
+      if (taken > 0) std::memcpy(target_.data() + at_, bits_.rest().data(), taken);
+      at_ += taken;
+      left -= taken;
+      bits_.skip(taken);
+      if (left > 0 && at_ == target_.size() && !drain(at_)) return full();
+    }
     return {};
   }
 
   Status read_codes() {
-    bits_.refill();
+    if (!refill(bits_)) return std::move(failure_);
     const unsigned literals = bits_.take(5) + 257, distances = bits_.take(5) + 1;
     const unsigned code_lengths = bits_.take(4) + 4;
     if (literals > kLiterals || distances > kDistances) return damaged("too many symbols");
     std::array<uint8_t, kMostCodeLengths> small{};
     for (unsigned i = 0; i < code_lengths; ++i) {
-      if (i % 16 == 0) bits_.refill();
+      if (i % 16 == 0 && !refill(bits_)) return std::move(failure_);
       small[kCodeLengthOrder[i]] = static_cast<uint8_t>(bits_.take(3));
     }
     if (!own_.literals.build(small, true)) return damaged("no code of code lengths");
     std::array<uint8_t, kMostLiterals + kMostDistances> lengths{};
     for (unsigned i = 0; i < literals + distances;) {
-      bits_.refill();
+      if (!refill(bits_)) return std::move(failure_);
       const unsigned symbol = own_.literals.decode(bits_);
       if (bits_.is_past_end()) return ends_early();
       if (symbol < 16) {
@@ -275,11 +352,11 @@ class Inflation {
     std::byte* const target = target_.data();
     const size_t room = target_.size();
     for (;;) {
-      bits.refill();
+      if (!refill(bits)) return std::move(failure_);
       const unsigned symbol = codes.literals.decode(bits);
       if (bits.is_past_end()) return ends_early();
       if (symbol < kEndOfBlock) {
-        if (at == room) return full();
+        if (at == room && !drain(at)) return full();
         target[at++] = static_cast<std::byte>(symbol);
         continue;
       }
@@ -292,10 +369,14 @@ class Inflation {
       const size_t distance = kDistanceBase[far] + bits.take(kDistanceExtra[far]);
       if (bits.is_past_end()) return ends_early();
       if (distance > at) return damaged("a distance beyond their start");
-      const size_t taken = std::min(length, room - at);
-      copy(target + at, distance, taken);
-      at += taken;
-      if (taken < length) return full();
+      for (size_t left = length;;) {
+        const size_t taken = std::min(left, room - at);
+        copy(target + at, distance, taken);
+        at += taken;
+        left -= taken;
+        if (left == 0) break;
+        if (!drain(at)) return full();
+      }
     }
   }
 
@@ -313,13 +394,19 @@ class Inflation {
 
   Status full() {
     is_full_ = true;
-    return {};
+    return std::move(failure_);
   }
 
+  InflateStream* const stream_ = nullptr;
+  const std::unique_ptr<std::byte[]> input_, output_;
   Bits bits_;
   const std::span<std::byte> target_;
-  size_t at_ = 0;
+  size_t at_ = 0;       // in the target
+  size_t kept_ = 0;     // bytes at its start that were given away, for distances to lead to
+  uint64_t given_ = 0;  // bytes that were given away
   bool is_full_ = false;
+  bool has_more_ = false;  // the stream may have bytes that were not read
+  Status failure_;
   Codes own_;
 };
 
@@ -327,6 +414,10 @@ class Inflation {
 
 Result<Inflated> inflate(ByteSpan deflated, std::span<std::byte> target) {
   return Inflation(deflated, target).run();
+}
+
+Result<Inflated> inflate(InflateStream& stream) {
+  return std::make_unique<Inflation>(stream)->run();
 }
 
 }  // namespace torchmap

@@ -1,5 +1,4 @@
-// Deflated bytes (RFC 1951), all of which are there. Without headers around them, as zip stores
-// them.
+// Deflated bytes (RFC 1951), without headers around them, as zip stores them.
 #pragma once
 
 #include "core/bytes.h"
@@ -11,11 +10,25 @@ namespace torchmap {
 constexpr uint64_t kMostInflated = 1032;
 
 struct Inflated {
-  size_t bytes = 0;    // that were written
+  uint64_t bytes = 0;  // that were written
   bool ended = false;  // the stream, and not only the room for it
 };
 
 // Inflates as much as `target` has room for. kBadRecord where the stream is not one or ends early.
 Result<Inflated> inflate(ByteSpan deflated, std::span<std::byte> target);
+
+// Deflated bytes that come one part after another, and those that they become.
+class InflateStream {
+ public:
+  virtual ~InflateStream() = default;
+  // Puts the next deflated bytes to the target and gives their number; 0 at the end.
+  virtual Result<size_t> read(std::span<std::byte> target) = 0;
+  // Is given what they become, in order; false where nothing more is wanted.
+  virtual Result<bool> take(ByteSpan inflated) = 0;
+};
+
+// The same in memory that does not grow with the stream, from its first byte to its end or up to
+// where no more is wanted; also fails as reading and taking do.
+Result<Inflated> inflate(InflateStream& stream);
 
 }  // namespace torchmap

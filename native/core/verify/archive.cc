@@ -6,7 +6,9 @@
 #include <thread>
 
 #include "core/archive/crc32.h"
+#include "core/archive/zip_layout.h"
 #include "core/threads.h"
+#include "core/verify/deflated.h"
 
 namespace torchmap {
 namespace {
@@ -16,20 +18,32 @@ namespace {
 constexpr uint64_t kPiece = uint64_t{16} << 20, kRead = uint64_t{256} << 10;
 // Starting a thread takes as long as reading this much.
 constexpr uint64_t kWorthThread = uint64_t{1} << 20;
+// Inflating a byte takes as long as reading this many.
+constexpr uint64_t kDeflatedWork = 32;
 
 struct Piece {
   size_t record;
   uint64_t offset, length;  // bytes in the file
+  bool deflated = false;    // all of a record
   uint32_t crc = 0;
 };
 
 // The pieces of all records, and the threads that take them.
 class Pieces {
  public:
-  Pieces(Source& source, const VerifyOptions& options) : source_(source), options_(options) {}
+  Pieces(Source& source, const VerifyOptions& options, std::vector<CheckedRecord>& rows)
+      : source_(source), options_(options), rows_(rows) {}
 
-  void add(size_t record, uint64_t offset, uint64_t length) {
-    total_ += length;
+  // The row must be there by now.
+  void add(size_t record) {
+    const CheckedRecord& row = rows_[record];
+    if (row.deflated) {
+      work_ += kDeflatedWork * row.stored_size;
+      pieces_.push_back({record, row.offset, row.stored_size, true});
+      return;
+    }
+    uint64_t offset = row.offset, length = row.stored_size;
+    work_ += length;
     do {
       const uint64_t taken = std::min(length, kPiece);
       pieces_.push_back({record, offset, taken});
@@ -38,9 +52,9 @@ class Pieces {
     } while (length > 0);
   }
 
-  // Gives every piece its CRC. Memory for all threads is taken before the first one starts.
+  // Gives the rows their CRC. Memory for all threads is taken before the first one starts.
   Status run() {
-    const uint64_t useful = std::min<uint64_t>(pieces_.size(), total_ / kWorthThread + 1);
+    const uint64_t useful = std::min<uint64_t>(pieces_.size(), work_ / kWorthThread + 1);
     const uint64_t count = std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1));
     std::vector<std::unique_ptr<std::byte[]>> buffers;
     for (uint64_t i = 0; i < count; ++i) buffers.emplace_back(new std::byte[kRead]);
@@ -56,10 +70,14 @@ class Pieces {
     }
     work(buffers[0].get());
     for (std::thread& thread : threads) thread.join();
-    return outcome_.take();
+    TRY(outcome_.take());
+    for (const Piece& piece : pieces_) {
+      if (piece.deflated) continue;
+      CheckedRecord& row = rows_[piece.record];
+      row.actual = crc32_combine(row.actual, piece.crc, piece.length);
+    }
+    return {};
   }
-
-  const std::vector<Piece>& all() const { return pieces_; }
 
  private:
   void work(std::byte* buffer) noexcept {
@@ -71,6 +89,7 @@ class Pieces {
   }
 
   Status check(Piece& piece, std::byte* buffer) {
+    if (piece.deflated) return check_deflated(source_, options_, rows_[piece.record]);
     for (uint64_t at = 0; at < piece.length;) {
       if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
         return Status(Code::kCancelled, "the caller asked to stop");
@@ -85,8 +104,9 @@ class Pieces {
 
   Source& source_;
   const VerifyOptions& options_;
+  std::vector<CheckedRecord>& rows_;
   std::vector<Piece> pieces_;
-  uint64_t total_ = 0;
+  uint64_t work_ = 0;  // bytes
   std::atomic<size_t> next_ = 0;
   FirstFailure outcome_;
 };
@@ -101,6 +121,7 @@ Result<CheckedRecord> look_at(Source& source, const ZipArchive& archive, uint32_
                     record.size,
                     record.crc,
                     0,
+                    record.method == kDeflated,
                     {}};
   auto offset = archive.payload_offset(source, index);
   if (!offset.ok()) {
@@ -117,13 +138,11 @@ Result<CheckedRecord> look_at(Source& source, const ZipArchive& archive, uint32_
   } else if ((record.flags & 1) != 0) {
     row.verdict = Verdict::kNone;
     row.fault = "the record is encrypted";
-  } else if (record.method != 0 && record.method != 8) {
+  } else if (record.method != kStored && record.method != kDeflated) {
     row.verdict = Verdict::kNone;
     row.fault = "the record is compressed with method " + std::to_string(record.method);
   } else if (record.crc == 0 && record.size != 0) {
     row.verdict = Verdict::kAbsent;
-  } else if (record.method == 8) {
-    row.verdict = Verdict::kDeflated;
   }
   return row;
 }
@@ -136,19 +155,17 @@ Result<std::vector<CheckedRecord>> verify_archive(Source& source, const VerifyOp
              options.salvage ? ZipArchive::salvage(source, options.limits, options.cancelled)
                              : ZipArchive::read(source, options.limits));
   std::vector<CheckedRecord> rows;
-  Pieces pieces(source, options);
+  Pieces pieces(source, options, rows);
   for (uint32_t i = 0; i < archive.records().size(); ++i) {
     if (options.cancelled != nullptr && options.cancelled->load(std::memory_order_relaxed))
       return Status(Code::kCancelled, "the caller asked to stop");
     TRY_ASSIGN(CheckedRecord row, look_at(source, archive, i));
-    if (row.verdict == Verdict::kOk) pieces.add(i, row.offset, row.stored_size);
+    const bool is_read =
+        row.verdict == Verdict::kOk && (!row.deflated || is_inflatable(row, options.limits));
     rows.push_back(std::move(row));
+    if (is_read) pieces.add(i);
   }
   TRY(pieces.run());
-  for (const Piece& piece : pieces.all()) {
-    CheckedRecord& row = rows[piece.record];
-    row.actual = crc32_combine(row.actual, piece.crc, piece.length);
-  }
   for (CheckedRecord& row : rows) {
     if (row.verdict == Verdict::kOk && row.actual != row.expected) row.verdict = Verdict::kMismatch;
   }

@@ -1,5 +1,5 @@
-// Compares the records of a zip archive with their CRC-32. Large records are cut into pieces, and
-// several threads take one piece after another.
+// Compares the records of a zip archive with their CRC-32, deflated ones as they are once inflated.
+// Large stored ones are cut into pieces, and several threads take one piece after another.
 #pragma once
 
 #include <string>
@@ -12,8 +12,7 @@ enum class Verdict : uint8_t {
   kOk,
   kMismatch,  // the bytes are not those the CRC-32 was made of, or `fault` says what is wrong
   kAbsent,    // written without a CRC-32
-  kNone,      // compressed in a way that is not read, as `fault` says
-  kDeflated,  // for the caller to inflate and compare
+  kNone,      // not read, as `fault` says
 };
 
 struct CheckedRecord {
@@ -23,8 +22,9 @@ struct CheckedRecord {
   uint64_t stored_size = 0;  // bytes in the file
   uint64_t size = 0;         // bytes once inflated
   uint32_t expected = 0;     // CRC-32 the archive says
-  uint32_t actual = 0;       // CRC-32 of the bytes, of kOk and kMismatch
-  std::string fault;         // a sentence, or empty
+  uint32_t actual = 0;       // CRC-32 of the bytes, inflated; where there is no fault
+  bool deflated = false;
+  std::string fault;  // a sentence, or empty
 };
 
 struct VerifyOptions {
