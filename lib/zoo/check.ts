@@ -3,14 +3,14 @@ import { statSync } from 'node:fs'
 import type { Checkpoint } from '../checkpoint'
 import { isCheckpointError, isFileError } from '../errors'
 import type { Limits } from '../limits'
-import { open } from '../open'
+import { open, openSync } from '../open'
 import { rowOf } from '../tensor'
 import { compareExpected, type Expected, gapsOf } from './complete'
 import { digestOf, digestOfFile } from './digest'
 import { finding, statusOf } from './finding'
 import { portabilityOf } from './portable'
 import type { Finding, Integrity, NamedGlobal, Result, Safety, TensorDetail } from './result'
-import { scanSafety } from './safety/scan'
+import { scanSafety, scanSafetySync } from './safety/scan'
 import { statisticsOf, valueFindings } from './values'
 import type { Model } from './walk'
 import { integrityOf, sharingOf, skippedOf, unusedRecords } from './whole'
@@ -40,6 +40,12 @@ class Draft {
   tensors = 0
 }
 
+/**
+ * Bytes of models that are looked at on the main thread: handing work to another one and waiting for
+ * it takes longer.
+ */
+const SMALL = 2 ** 20
+
 /** From the best to the worst. */
 const SAFETIES: readonly Safety[] = ['safe', 'needs-review', 'incomplete', 'dangerous']
 
@@ -49,9 +55,10 @@ export async function checkModel(model: Model, options: CheckOptions = {}): Prom
   const draft = new Draft(model.path)
   const before = statesOf(model)
   if (model.error === undefined) {
-    await look(draft, () => scan(draft, model, options))
+    const isSmall = bytesOf(before) <= SMALL
+    await look(draft, () => scan(draft, model, isSmall, options))
     if (model.isOther) draft.integrity = 'none'
-    else await look(draft, () => readWhole(draft, model, options))
+    else await look(draft, () => readWhole(draft, model, isSmall, options))
   } else {
     draft.findings.push(finding('whole/system', model.error.message))
     draft.safety = 'incomplete'
@@ -71,7 +78,7 @@ export async function checkModel(model: Model, options: CheckOptions = {}): Prom
     safety,
     globals,
     tensors,
-    bytes: [...before.values()].reduce((sum, state) => sum + (state?.size ?? 0), 0),
+    bytes: bytesOf(before),
     ms: Math.round((performance.now() - start) * 1000) / 1000,
     findings,
   }
@@ -106,39 +113,48 @@ function findingOf(error: unknown, model: string): Finding | undefined {
   return finding('whole/unreadable', message, place)
 }
 
-async function scan(draft: Draft, { files }: Model, { limits, signal }: CheckOptions) {
+async function scan(
+  draft: Draft,
+  { files }: Model,
+  isSmall: boolean,
+  { limits, signal }: CheckOptions,
+): Promise<void> {
   for (const path of files) {
     signal?.throwIfAborted()
-    const { safety, globals, findings } = await scanSafety(path, { limits, signal })
+    const { safety, globals, findings } = isSmall
+      ? scanSafetySync(path, { limits })
+      : await scanSafety(path, { limits, signal })
     if (SAFETIES.indexOf(safety) > SAFETIES.indexOf(draft.safety)) draft.safety = safety
     draft.globals.push(...globals)
     draft.findings.push(...findings)
   }
 }
 
-async function readWhole(draft: Draft, model: Model, options: CheckOptions): Promise<void> {
+async function readWhole(
+  draft: Draft,
+  { source, path: name, files }: Model,
+  isSmall: boolean,
+  options: CheckOptions,
+): Promise<void> {
   const { limits, signal } = options
-  const checkpoint = await open(model.source, { limits, signal, parts: 'lazy', io: 'pread' })
+  const given = { limits, signal, parts: 'lazy', io: 'pread' } as const
+  const checkpoint = isSmall ? openSync(source, given) : await open(source, given)
   try {
     const { format, flavor, producer, tensors } = checkpoint
     const words = [producer.framework?.name, producer.torch && `torch ${producer.torch}`]
     draft.about = { format, flavor, producer: words.filter(Boolean).join(', ') }
     draft.tensors = tensors.size
-    const verdicts = await checkpoint.verify({ signal })
-    const { integrity, findings } = integrityOf(verdicts, model.path)
+    const verdicts = isSmall ? checkpoint.verifySync() : await checkpoint.verify({ signal })
+    const { integrity, findings } = integrityOf(verdicts, name)
     draft.integrity = integrity
-    draft.findings.push(
-      ...findings,
-      ...unusedRecords(verdicts, model.path),
-      ...skippedOf(checkpoint),
-    )
+    draft.findings.push(...findings, ...unusedRecords(verdicts, name), ...skippedOf(checkpoint))
     draft.findings.push(...sharingOf(tensors), ...portabilityOf(checkpoint, draft.globals))
     await look(draft, async () => completeness(draft, checkpoint, options))
     if (options.deep || options.digests) await values(draft, checkpoint, options)
     if (options.digests) {
-      const files: Record<string, string> = {}
-      for (const path of model.files) files[path] = await digestOfFile(path, { signal })
-      draft.about = { ...draft.about, files }
+      const digests: Record<string, string> = {}
+      for (const path of files) digests[path] = await digestOfFile(path, { signal })
+      draft.about = { ...draft.about, files: digests }
     }
   } finally {
     checkpoint.close()
@@ -192,6 +208,10 @@ function statesOf({ files }: Model): Map<string, State | undefined> {
       return [path, found && { size: Number(found.size), mtimeNs: found.mtimeNs }]
     }),
   )
+}
+
+function bytesOf(states: ReadonlyMap<string, State | undefined>): number {
+  return [...states.values()].reduce((sum, state) => sum + (state?.size ?? 0), 0)
 }
 
 function changes(

@@ -1,5 +1,6 @@
 /** Many models, some at a time. */
 import { availableParallelism } from 'node:os'
+import { setImmediate as turn } from 'node:timers/promises'
 import { checkOptions, wrongType, wrongValue } from '../arguments'
 import { checkLimits, type Limits } from '../limits'
 import { type CheckOptions, checkModel } from './check'
@@ -33,6 +34,9 @@ export interface VerifyZooOptions {
   signal?: AbortSignal | undefined
 }
 
+/** Milliseconds without letting anything else run. */
+const LONGEST_TURN = 10
+
 const OPTIONS = [
   'jobs',
   'deep',
@@ -59,8 +63,14 @@ export async function* verifyZoo(
   const { jobs, ignore, done, ...check } = checked(options)
   const known = new Map(Array.from(done, (result) => [result.path, result]))
   const running: Promise<Result>[] = []
+  let turned = performance.now()
   const next = async () => {
     const result = await running.shift()!
+    // Small models are looked at without a turn of the event loop.
+    if (performance.now() - turned > LONGEST_TURN) {
+      await turn()
+      turned = performance.now()
+    }
     options.signal?.throwIfAborted()
     return result
   }

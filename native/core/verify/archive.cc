@@ -56,8 +56,9 @@ class Pieces {
   Status run() {
     const uint64_t useful = std::min<uint64_t>(pieces_.size(), work_ / kWorthThread + 1);
     const uint64_t count = std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1));
+    const auto longest = static_cast<size_t>(std::min(kRead, work_));
     std::vector<std::unique_ptr<std::byte[]>> buffers;
-    for (uint64_t i = 0; i < count; ++i) buffers.emplace_back(new std::byte[kRead]);
+    for (uint64_t i = 0; i < count; ++i) buffers.emplace_back(new std::byte[longest]);
     std::vector<std::thread> threads;
     threads.reserve(count - 1);
     for (uint64_t i = 1; i < count; ++i) {
