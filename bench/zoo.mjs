@@ -1,6 +1,6 @@
 // zoo.mjs [GB] [FILE]: verifies GB (50) gigabytes of models, which are FILE (growth-8.pth of the benchmark's inputs) again and
-// again under as many names, so that they fit into the page cache, beside memcpy on all cores in the same run; and the
-// memory of the process over time, as Linux counts it.
+// again under as many names, so that they fit into the page cache, beside memcpy on all cores and reading FILE without looking at
+// it, in the same run; and the memory of the process over time, as Linux counts it.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, linkSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
@@ -14,6 +14,7 @@ const require = createRequire(import.meta.url)
 const { verifyZoo } = require('../dist/zoo/index.js')
 const COPIED = 256 * 2 ** 20
 const COPIES = 9
+const READS = 3
 const LONGEST_BAR = 50
 const ROWS = 20
 
@@ -30,6 +31,13 @@ async function copySpeed(machine) {
   return (2 * COPIED) / runs.sort((a, b) => a - b)[COPIES >> 1] / 1e6
 }
 
+/** Bytes of the file that the system gives to all cores, in GB/s: the median of some runs. */
+async function readSpeed(reader) {
+  const runs = []
+  for (let i = 0; i < READS; ++i) runs.push((await reader.run('bytes', path)).ms)
+  return size / runs.sort((a, b) => a - b)[READS >> 1] / 1e6
+}
+
 function memory() {
   const status = readFileSync('/proc/self/status', 'utf8')
   const mebibytes = (key) => Number(new RegExp(`^${key}:\\s*(\\d+)`, 'm').exec(status)[1]) / 1024
@@ -39,11 +47,14 @@ function memory() {
 buildTools()
 const zoo = mkdtempSync(join(dirname(path), 'zoo-'))
 const machine = new Contestant([paths.memoryBench, 'memcpy-threads'])
+const reader = new Contestant([paths.memoryBench, 'reading'])
 try {
   for (let i = 0; i < count; ++i) linkSync(path, join(zoo, `model-${i}.pth`))
   // All of it into the page cache.
   execFileSync('cat', [path], { stdio: ['ignore', 'ignore', 'inherit'] })
   await machine.start()
+  await reader.start()
+  const reading = await readSpeed(reader)
   const before = await copySpeed(machine)
   const samples = [memory()]
   const timer = setInterval(() => samples.push(memory()), 50)
@@ -66,6 +77,10 @@ try {
     `${(ms / 1000).toFixed(2)} s, ${speed.toFixed(2)} GB/s; memcpy on all cores ${before.toFixed(2)} GB/s before, ` +
       `${after.toFixed(2)} after, read and written together: ${(speed / bandwidth).toFixed(2)} of it`,
   )
+  console.log(
+    `reading the file on all cores without looking at it: ${reading.toFixed(2)} GB/s, ` +
+      `${(reading / bandwidth).toFixed(2)} of memcpy; the models at ${(speed / reading).toFixed(2)} of that`,
+  )
   console.log('memory of the process that is its own, MiB; pages of files')
   const step = Math.max(1, Math.ceil(samples.length / ROWS))
   const most = Math.max(...samples.map(({ own }) => own))
@@ -76,5 +91,6 @@ try {
   }
 } finally {
   await machine.stop()
+  await reader.stop()
   rmSync(zoo, { recursive: true })
 }
