@@ -1,16 +1,13 @@
-/** The command, as it is installed: bin/torchmap over dist/. */
-import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import { openSync } from '../lib/index'
 import { writeCheckpoint } from './support/checkpoint-writer'
+import { bin, root, run, terminal, torchmap } from './support/command'
 import { FIXTURES } from './support/golden'
 import { temporaryFolder } from './support/samples'
 
-const root = join(__dirname, '..')
-const bin = join(root, 'bin/torchmap')
 const example = join(root, 'examples/tcn.pth')
 const folder = temporaryFolder('cli')
 const many = join(folder, 'many.pth')
@@ -28,48 +25,9 @@ beforeAll(() => {
   writeCheckpoint(many, tensors, [{ key: '0', size: COUNT * 4, parts: [] }])
 })
 
-interface Run {
-  code: number | string | null
-  stdout: string
-  stderr: string
-}
-
-function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Run {
-  const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
-    cwd: root,
-    encoding: 'utf8',
-    env: { ...process.env, ...env },
-    maxBuffer: 2 ** 28,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 50_000,
-  })
-  if (error) throw error
-  return { code: signal ?? status, stdout, stderr }
-}
-
-const torchmap = (...args: string[]) => run(process.execPath, [bin, ...args])
-
 /** Runs the command in a shell, where `$torchmap` is it and `$1` the file. */
 const shell = (script: string, file: string) =>
   run('sh', ['-c', script, 'sh', file], { torchmap: `"${process.execPath}" "${bin}"` })
-
-const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
-const hasPseudoTerminals = /util-linux/.test(
-  spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '',
-)
-
-/** What a terminal of so many columns shows; where there is none to be had, of a stream that says it is one. */
-function terminal(columns: number, args: string[], env: NodeJS.ProcessEnv = {}): string {
-  const clean = { NO_COLOR: '', FORCE_COLOR: undefined, TERM: 'xterm', ...env }
-  const command = [process.execPath, bin, ...args].map(quoted).join(' ')
-  if (hasPseudoTerminals) {
-    const line = `stty cols ${columns}; ${command}`
-    return run('script', ['-qec', line, '/dev/null'], clean).stdout.replaceAll('\r\n', '\n')
-  }
-  const pretence = join(folder, 'terminal.cjs')
-  writeFileSync(pretence, `Object.assign(process.stdout, { isTTY: true, columns: ${columns} })`)
-  return run(process.execPath, ['-r', pretence, bin, ...args], clean).stdout
-}
 
 describe('inspect', () => {
   test('shows a table: a row for each tensor, aligned, and totals', () => {
@@ -234,12 +192,12 @@ describe('100,000 tensors', () => {
 
   test('a terminal shows both ends, and all of them with --all', () => {
     const rowsOf = (text: string) => text.split('\n').filter((line) => /^layers\.\d/.test(line))
-    const shown = stripVTControlCharacters(terminal(80, ['inspect', many]))
+    const shown = stripVTControlCharacters(terminal(folder, 80, ['inspect', many]))
     expect(rowsOf(shown).length).toBe(200)
     expect(shown).toContain('\n... 99,800 more; --all shows every row\n')
-    expect(rowsOf(stripVTControlCharacters(terminal(80, ['inspect', '--all', many]))).length).toBe(
-      COUNT,
-    )
+    expect(
+      rowsOf(stripVTControlCharacters(terminal(folder, 80, ['inspect', '--all', many]))).length,
+    ).toBe(COUNT)
   })
 
   test.each(['inspect', 'inspect --json'])('%s: a reader that goes away is no error', (command) => {
@@ -254,18 +212,18 @@ describe('100,000 tensors', () => {
 
 describe('on a terminal', () => {
   test('rows are cut to its width, in the middle of the name', () => {
-    const lines = stripVTControlCharacters(terminal(50, ['inspect', example])).split('\n')
+    const lines = stripVTControlCharacters(terminal(folder, 50, ['inspect', example])).split('\n')
     const rows = lines.slice(lines.findIndex((line) => line.startsWith('name ')))
     expect(rows).toContainEqual(expect.stringMatching(/^blocks\.?\S*\.\.\.\S*nal0 .* 128 B$/))
     for (const row of rows.slice(0, 39)) expect(row.length).toBeLessThanOrEqual(50)
-    expect(stripVTControlCharacters(terminal(200, ['inspect', example]))).toContain(
+    expect(stripVTControlCharacters(terminal(folder, 200, ['inspect', example]))).toContain(
       'conv1.parametrizations.weight.original0 ',
     )
   })
 
   test('there are colours, unless NO_COLOR is set', () => {
-    expect(terminal(80, ['inspect', example])).toContain('\x1b[1m')
-    expect(terminal(80, ['inspect', example], { NO_COLOR: '1' })).not.toContain('\x1b[1m')
+    expect(terminal(folder, 80, ['inspect', example])).toContain('\x1b[1m')
+    expect(terminal(folder, 80, ['inspect', example], { NO_COLOR: '1' })).not.toContain('\x1b[1m')
   })
 })
 

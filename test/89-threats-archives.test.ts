@@ -180,6 +180,17 @@ describe('names of records', () => {
   })
 })
 
+test.each(['../x', 'a/../../x', '/x', '\\\\host\\x', 'C:\\x', 'a\\..\\x'])(
+  'a record called %s is told of',
+  (name) => {
+    const scan = scanSafetySync(archive([{ name, data: Buffer.from('text') }]))
+    expect(rulesOf(scan)).toEqual(['safe/outside-name'])
+  },
+)
+test.each(['a/..x', 'a/x..', 'a/.../x', 'a/c:x'])('a record called %s is not', (name) => {
+  expect(rulesOf(scanSafetySync(archive([{ name, data: Buffer.from('text') }])))).toEqual([])
+})
+
 describe('archives', () => {
   const both = ['safe/dangerous-global', 'safe/two-archives'] as RuleId[]
   const start = Buffer.from('\x89PNG\r\n\x1a\n'.padEnd(600, 'x'), 'latin1')

@@ -64,6 +64,12 @@ describe('tar archives', () => {
     'a name that leads out': {
       data: tar([{ name: '../../x', data: evil }]),
       safety: 'dangerous',
+      rules: ['safe/dangerous-global', 'safe/outside-name'],
+    },
+    'a name at the root': {
+      data: tar([{ name: '/etc/x', data: Buffer.from('text') }]),
+      safety: 'safe',
+      rules: ['safe/outside-name'],
     },
     'a long name': {
       data: tar([

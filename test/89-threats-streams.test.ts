@@ -53,8 +53,20 @@ describe('where Python goes on, or has gone far enough', () => {
   checkPickles({
     'an integer with an underscore': dangerous('I1_0\n', op.POP, called),
     'an integer behind a blank': dangerous('I 7\n', op.POP, called),
-    'an integer with an underscore, far in front of a call': incomplete(
+    'an integer with an underscore, far in front of a call': dangerous(
       bytes('I1_0\n', op.POP, text('x'.repeat(1000)), op.POP, called),
+    ),
+    'an integer of more digits than Python reads, far in front of a call': dangerous(
+      bytes(`I${'1'.repeat(5000)}\n`, op.POP, text('x'.repeat(1000)), op.POP, called),
+    ),
+    'no number in other letters, far in front of a call': dangerous(
+      bytes('F-NaN\n', op.POP, text('x'.repeat(1000)), op.POP, called),
+    ),
+    'a number with an underscore, far in front of a call': dangerous(
+      bytes('F1_0.5\n', op.POP, text('x'.repeat(1000)), op.POP, called),
+    ),
+    'what is no number, far in front of a call': incomplete(
+      bytes('Ix1z\n', op.POP, text('x'.repeat(1000)), op.POP, called),
     ),
     'a boolean with a sign': dangerous('I+0\n', op.POP, called),
     'a boolean behind a blank': dangerous('I 1\n', op.POP, called),

@@ -138,6 +138,11 @@ export const RULES = {
     'A member of the archive is a link or a device.',
     'Do not unpack the file: no writer of checkpoints makes such ones.',
   ),
+  'safe/outside-name': rule(
+    'error',
+    'A member of the archive is named so that it would be unpacked elsewhere.',
+    'Do not unpack the file: no writer of checkpoints makes such names.',
+  ),
   'safe/code': rule(
     'info',
     'The checkpoint has code, of TorchScript or torch.package, that runs when it is loaded.',

@@ -269,12 +269,13 @@ class Inflation {
     if (stream_ == nullptr) return false;
     const ByteSpan fresh = ByteSpan(target_).subspan(kept_, at - kept_);
     auto wanted = stream_->take(fresh);
+    const bool goes_on = wanted.ok() && *wanted;
     if (!wanted.ok()) failure_ = std::move(wanted).status();
     given_ += fresh.size();
     kept_ = std::min(at, kWindow);
     std::memmove(target_.data(), target_.data() + at - kept_, kept_);
     at = kept_;
-    return wanted.ok() && *wanted;
+    return goes_on;
   }
 
   Status stored() {

@@ -36,7 +36,24 @@ std::optional<uint32_t> hex_number(std::string_view text, size_t at, size_t coun
   return value;
 }
 
+// With a digit in it, and nothing but these characters.
+bool has_only(std::string_view line, std::string_view allowed) {
+  return line.find_first_of("0123456789") != std::string_view::npos &&
+         line.find_first_not_of(allowed) == std::string_view::npos;
+}
+
 }  // namespace
+
+bool could_be_integer(std::string_view line) {
+  return has_only(trim(line), "0123456789abcdefABCDEFxXoOL_+-");
+}
+
+bool could_be_real(std::string_view line) {
+  std::string word(trim(line));
+  for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  if (word.starts_with('+') || word.starts_with('-')) word.erase(0, 1);
+  return word == "nan" || word == "inf" || word == "infinity" || has_only(word, "0123456789._e+-");
+}
 
 std::optional<Node> parse_integer(std::string_view line, bool allow_bool) {
   if (allow_bool && (line == "00" || line == "01"))

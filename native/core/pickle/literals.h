@@ -19,6 +19,11 @@ std::optional<uint64_t> parse_unsigned(std::string_view line);
 
 std::optional<double> parse_real(std::string_view line);
 
+// Whether some version or spelling of Python's pickle could take the line for a number all the
+// same: with underscores, in capitals, longer.
+bool could_be_integer(std::string_view line);
+bool could_be_real(std::string_view line);
+
 // STRING: a quoted Python literal with backslash escapes, to bytes. Nothing when it is malformed.
 std::optional<std::string> parse_quoted(std::string_view line);
 

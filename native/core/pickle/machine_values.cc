@@ -33,8 +33,8 @@ Status Machine::number(Opcode op) {
       std::string_view digits;
       TRY(line(digits));
       const auto value = parse_real(digits);
-      if (!value) return bad("holds no number");
-      push_new(Node::of_real(*value));
+      if (!value) TRY(could_be_real(digits) ? odd("holds no number") : bad("holds no number"));
+      push_new(Node::of_real(value.value_or(0)));
       return {};
     }
     case Opcode::kINT:
@@ -42,9 +42,12 @@ Status Machine::number(Opcode op) {
       std::string_view digits;
       TRY(line(digits));
       const auto value = parse_integer(digits, op == Opcode::kINT);
-      if (!value)
-        return bad("holds no integer of at most " + std::to_string(kMaxIntegerDigits) + " digits");
-      if (value->tag == Tag::kBool) {
+      if (!value) {
+        const std::string what =
+            "holds no integer of at most " + std::to_string(kMaxIntegerDigits) + " digits";
+        TRY(could_be_integer(digits) ? odd(what) : bad(what));
+        push_new(Node::of_integer(0));
+      } else if (value->tag == Tag::kBool) {
         push(value->a != 0 ? Pool::kTrueNode : Pool::kFalseNode);
       } else {
         push_new(*value);

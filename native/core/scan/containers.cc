@@ -158,6 +158,11 @@ Status Scanner::tar(Source& source, const PicklePlace& place) {
   const bool is_torch =
       find_member(*members, "pickle") != nullptr && find_member(*members, "storages") != nullptr;
   for (const TarMember& member : *members) {
+    if (leads_outside(member.name)) {
+      add_finding(report_, "safe/outside-name",
+                  "the name of member '" + member.name + "' leads out of the tar archive's folder",
+                  place, place.offset);
+    }
     if (member.size == 0) continue;
     PicklePlace here = place;
     here.record = place.record.empty() ? member.name : place.record + "/" + member.name;

@@ -60,6 +60,18 @@ Result<ByteSpan> head_of(Source& source, std::vector<std::byte>& room) {
 
 }  // namespace
 
+bool leads_outside(std::string_view name) {
+  if (name.starts_with('/') || name.starts_with('\\')) return true;
+  // A drive of Windows.
+  if (name.size() > 1 && name[1] == ':') return true;
+  for (;;) {
+    const size_t end = name.find_first_of("/\\");
+    if (name.substr(0, end) == "..") return true;
+    if (end == std::string_view::npos) return false;
+    name.remove_prefix(end + 1);
+  }
+}
+
 Status Scanner::stopped() const {
   if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
     return Status(Code::kCancelled, "the caller asked to stop");

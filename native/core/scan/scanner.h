@@ -116,6 +116,9 @@ class SourcePart final : public Source {
   uint64_t offset_;
 };
 
+// Whether whoever unpacks a member under this name writes elsewhere than below the folder he means.
+bool leads_outside(std::string_view name);
+
 // Bytes [offset, offset + length) of a source: where they are, or copied to `room`.
 inline Result<ByteSpan> bytes_at(Source& source, uint64_t offset, uint64_t length,
                                  std::vector<std::byte>& room) {

@@ -113,6 +113,11 @@ Status ZipScan::find_payloads() {
                        ", for which some readers refuse it and others read it",
                    row.name, row.header_offset);
     }
+    if (leads_outside(row.name)) {
+      add_finding(scanner_.report_, "safe/outside-name",
+                  "the record's name leads out of the archive's folder",
+                  inside(row.name, row.header_offset, true), 0);
+    }
     if (row.link) {
       add_finding(scanner_.report_, "safe/link", "the record is a symbolic link",
                   inside(row.name, row.header_offset, true), 0);
