@@ -1,5 +1,9 @@
+import { availableParallelism } from 'node:os'
+
 export default {
   injectGlobals: false,
+  // Jest leaves one processor out, which of two is half.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   // Build trees hold second copies of package.json, which jest's module map rejects.
   modulePathIgnorePatterns: ['<rootDir>/(build.*|dist|prebuilds)/'],
   testEnvironment: 'node',

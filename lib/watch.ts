@@ -38,6 +38,24 @@ export function checkWatchOptions<T extends WatchOptions<never>>(
   return options
 }
 
+/** Work ahead of a consumer who may leave before it is done: nothing goes on behind his back. */
+export class Leaving {
+  readonly #controller = new AbortController()
+  /** Stops the work when the consumer's does, or when he leaves. */
+  readonly signal: AbortSignal
+
+  constructor(signal: AbortSignal | undefined) {
+    const { signal: own } = this.#controller
+    this.signal = signal === undefined ? own : AbortSignal.any([signal, own])
+  }
+
+  /** Stops what still runs and waits for its end. */
+  async settle(work: readonly Promise<unknown>[]): Promise<void> {
+    this.#controller.abort()
+    await Promise.allSettled(work)
+  }
+}
+
 /**
  * Waits for native work.
  *

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { setImmediate as turn } from 'node:timers/promises'
 import { checkOptions, wrongType, wrongValue } from '../arguments'
 import { checkLimits, type Limits } from '../limits'
+import { Leaving } from '../watch'
 import { type CheckOptions, checkModel } from './check'
 import type { Expected } from './complete'
 import type { Result } from './result'
@@ -62,6 +63,7 @@ export async function* verifyZoo(
 ): AsyncGenerator<Result, void, undefined> {
   const { jobs, ignore, done, ...check } = checked(options)
   const known = new Map(Array.from(done, (result) => [result.path, result]))
+  const leaving = new Leaving(options.signal)
   const running: Promise<Result>[] = []
   let turned = performance.now()
   const next = async () => {
@@ -79,7 +81,10 @@ export async function* verifyZoo(
       if (typeof path !== 'string') throw wrongType('paths', 'a path or an array of them', paths)
       for (const model of modelsOf(path, { ignore })) {
         const result = known.get(model.path)
-        const work = result === undefined ? checkModel(model, check) : Promise.resolve(result)
+        const work =
+          result === undefined
+            ? checkModel(model, { ...check, signal: leaving.signal })
+            : Promise.resolve(result)
         // It is heard of when its turn comes.
         work.catch(() => {})
         running.push(work)
@@ -88,8 +93,7 @@ export async function* verifyZoo(
     }
     while (running.length > 0) yield await next()
   } finally {
-    // Nothing goes on behind the caller's back, and nothing fails unheard.
-    await Promise.allSettled(running)
+    await leaving.settle(running)
   }
 }
 
@@ -105,14 +109,13 @@ function checked(options: VerifyZooOptions) {
       throw wrongValue(`options.${name}`, `an integer from ${least}`, value)
     }
   }
-  const { deep = false, digests = false, expected, limits, signal } = given
+  const { deep = false, digests = false, expected, limits } = given
   const check: CheckOptions = {
     deep,
     bins,
     digests,
     ...(expected === undefined ? {} : { expected }),
     ...(limits === undefined ? {} : { limits: checkLimits(limits) }),
-    ...(signal === undefined ? {} : { signal }),
   }
   return { ...check, jobs, ignore, done }
 }

@@ -8,7 +8,7 @@ import { binding, type Outcome, type Scanned } from '../../binding'
 import { errorFrom } from '../../errors'
 import { checkLimits, type Limits } from '../../limits'
 import type { NativeFailure } from '../../native'
-import { watched } from '../../watch'
+import { Leaving, watched } from '../../watch'
 import { finding } from '../finding'
 import { Reports, type SafetyScan } from './report'
 
@@ -78,10 +78,11 @@ export async function* scanFiles(
 ): AsyncGenerator<FileScan, void, undefined> {
   checkOptions('options', options, ['signal', 'limits'])
   const limits = capsOf(options)
+  const leaving = new Leaving(options.signal)
   const ahead: Promise<FileScan[]>[] = []
   try {
     for (const files of groupsOf(paths)) {
-      const group = scanGroup(files, limits, options.signal)
+      const group = scanGroup(files, limits, leaving.signal)
       // It is heard of when its turn comes.
       group.catch(() => {})
       ahead.push(group)
@@ -89,8 +90,7 @@ export async function* scanFiles(
     }
     while (ahead.length > 0) yield* await ahead.shift()!
   } finally {
-    // Nothing goes on behind the caller's back.
-    await Promise.allSettled(ahead)
+    await leaving.settle(ahead)
   }
 }
 
