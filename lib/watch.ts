@@ -41,16 +41,23 @@ export function checkWatchOptions<T extends WatchOptions<never>>(
 /** Work ahead of a consumer who may leave before it is done: nothing goes on behind his back. */
 export class Leaving {
   readonly #controller = new AbortController()
-  /** Stops the work when the consumer's does, or when he leaves. */
-  readonly signal: AbortSignal
+  readonly #given: AbortSignal | undefined
+  readonly #pass = () => this.#controller.abort(this.#given?.reason)
 
   constructor(signal: AbortSignal | undefined) {
-    const { signal: own } = this.#controller
-    this.signal = signal === undefined ? own : AbortSignal.any([signal, own])
+    this.#given = signal
+    if (signal?.aborted) this.#pass()
+    signal?.addEventListener('abort', this.#pass, { once: true })
+  }
+
+  /** Stops the work when the consumer's does, with its reason, or when he leaves. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
   }
 
   /** Stops what still runs and waits for its end. */
   async settle(work: readonly Promise<unknown>[]): Promise<void> {
+    this.#given?.removeEventListener('abort', this.#pass)
     this.#controller.abort()
     await Promise.allSettled(work)
   }

@@ -42,9 +42,9 @@ class Draft {
 
 /**
  * Bytes of models that are looked at on the main thread: handing work to another one and waiting for
- * it takes longer.
+ * it takes longer. Not more, since a hostile one can inflate to a thousand times as many.
  */
-const SMALL = 2 ** 20
+const SMALL = 2 ** 17
 
 /** From the best to the worst. */
 const SAFETIES: readonly Safety[] = ['safe', 'needs-review', 'incomplete', 'dangerous']
