@@ -213,8 +213,7 @@ export interface Binding {
   storageRecords(handle: Handle): Outcome<{ records: Uint32Array }>
   /** Bytes of the file, which must not have changed since it was opened. */
   readFile(handle: Handle, offset: number, length: number): Outcome<{ buffer: ArrayBuffer }>
-  /** CRC-32 of bytes; of what `before` is the CRC-32 of with them behind it. */
-  crc32(bytes: Uint8Array, before?: number): number
+  crc32(bytes: Uint8Array): number
 
   // Kernels: plain memory to plain memory. Offsets in bytes, sizes and strides in elements.
   /**

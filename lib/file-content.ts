@@ -201,14 +201,6 @@ export class FileContent implements Content {
     return found
   }
 
-  /** Bytes of the file as it is now, or of those that were opened. */
-  readFile(offset: number, length: number): Uint8Array {
-    const { handle, source } = this.#session
-    if (source !== undefined) return source.subarray(offset, offset + length)
-    const { buffer } = this.#session.unwrap(binding.readFile(handle, offset, length))
-    return new Uint8Array(buffer)
-  }
-
   checkOpen(): void {
     this.#session.checkOpen()
   }

@@ -1,5 +1,4 @@
 /** Two checkpoints side by side: the function, and the command over dist. */
-import { spawnSync } from 'node:child_process'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
@@ -12,11 +11,11 @@ import {
 } from '../lib/zoo/diff'
 import { nearestOf } from '../lib/zoo/names'
 import { type RecordSpec, type TensorSpec, writeCheckpoint } from './support/checkpoint-writer'
+import { torchmap } from './support/command'
 import { FIXTURES } from './support/golden'
 import { rejection, temporaryFolder } from './support/samples'
 
 const folder = temporaryFolder('diff')
-const root = join(__dirname, '..')
 const golden = (name: string) => join(FIXTURES, name)
 
 type Data = Float32Array | Float64Array | BigInt64Array | Uint16Array
@@ -239,18 +238,6 @@ describe('diffCheckpoints()', () => {
 })
 
 describe('torchmap diff', () => {
-  const torchmap = (...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [join(root, 'bin/torchmap'), ...args],
-      {
-        cwd: root,
-        encoding: 'utf8',
-        timeout: 50_000,
-      },
-    )
-    return { code: status, stdout, stderr }
-  }
   const a = write('cli-a.pth', {
     same: floats(1),
     'fc.weight': [floats(1, 2, 3, 4), [2, 2]],

@@ -1,5 +1,5 @@
 /** Models verified one after another, and the command that does so. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
@@ -15,11 +15,11 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { type Result, verifyZoo } from '../lib/zoo/index'
 import { writeCheckpoint } from './support/checkpoint-writer'
+import { bin, torchmap } from './support/command'
 import { FIXTURES } from './support/golden'
 import { ramp, temporaryFolder, writeSample } from './support/samples'
 
 const folder = temporaryFolder('zoo')
-const COMMAND = join(__dirname, '..', 'bin', 'torchmap')
 
 async function resultsOf(...args: Parameters<typeof verifyZoo>): Promise<Result[]> {
   const results: Result[] = []
@@ -173,20 +173,18 @@ describe('results', () => {
 
 describe('torchmap verify', () => {
   const root = zoo('command')
-  const run = (...args: string[]) => {
-    return spawnSync(process.execPath, [COMMAND, 'verify', ...args], { encoding: 'utf8' })
-  }
+  const run = (...args: string[]) => torchmap('verify', ...args)
   const linesOf = (text: string) => {
     return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Result]))
   }
 
   test('exit codes', () => {
-    expect(run(join(root, 'more/sample.pth')).status).toBe(0)
-    expect(run(join(root, 'crafted-checksum-wrong.pt')).status).toBe(1)
-    expect(run('--fail-on', 'warning', join(root, 'more/sample.pth')).status).toBe(0)
+    expect(run(join(root, 'more/sample.pth')).code).toBe(0)
+    expect(run(join(root, 'crafted-checksum-wrong.pt')).code).toBe(1)
+    expect(run('--fail-on', 'warning', join(root, 'more/sample.pth')).code).toBe(0)
     for (const args of [[], ['--format', 'xml', root], ['--jobs', '0', root], ['--resume', root]]) {
-      const { status, stderr } = run(...args)
-      expect({ args, status }).toEqual({ args, status: 2 })
+      const { code, stderr } = run(...args)
+      expect({ args, code }).toEqual({ args, code: 2 })
       expect(stderr).toMatch(/^torchmap: /)
     }
     expect(run('--json', root).stderr).toMatch('verify has no option --json')
@@ -194,8 +192,8 @@ describe('torchmap verify', () => {
 
   test('every format is written', () => {
     for (const format of ['text', 'json', 'jsonl', 'sarif', 'junit', 'html']) {
-      const { stdout, stderr, status } = run('--format', format, root)
-      expect({ format, stderr, status }).toEqual({ format, stderr: '', status: 1 })
+      const { code, stdout, stderr } = run('--format', format, root)
+      expect({ format, stderr, code }).toEqual({ format, stderr: '', code: 1 })
       expect(stdout).toContain('crafted-checksum-wrong.pt')
       const file = join(folder, `report.${format}`)
       expect(run('--format', format, '--output', file, root).stdout).toBe('')
@@ -209,7 +207,7 @@ describe('torchmap verify', () => {
     for (let i = 0; i < 300; ++i) writeSample(join(many, `${String(i).padStart(3, '0')}.pth`), i)
     const file = join(folder, 'broken.jsonl')
     const args = ['verify', '--format', 'jsonl', '--output', file, '--jobs', '1', many]
-    const child = spawn(process.execPath, [COMMAND, ...args], { stdio: 'ignore' })
+    const child = spawn(process.execPath, [bin, ...args], { stdio: 'ignore' })
     const isBegun = () => {
       try {
         return readFileSync(file, 'utf8').includes('\n')
@@ -224,7 +222,7 @@ describe('torchmap verify', () => {
     appendFileSync(file, '{"path":"')
     const before = readFileSync(file, 'utf8').split('\n').length - 1
     expect(before).toBeLessThan(300)
-    expect(run('--format', 'jsonl', '--output', file, '--resume', many).status).toBe(0)
+    expect(run('--format', 'jsonl', '--output', file, '--resume', many).code).toBe(0)
     const whole = run('--format', 'jsonl', many).stdout
     expect(steady(linesOf(readFileSync(file, 'utf8')))).toEqual(steady(linesOf(whole)))
   })
@@ -234,15 +232,15 @@ describe('torchmap verify', () => {
     cpSync(join(root, 'more'), own, { recursive: true })
     writeSample(join(own, 'second.pth'), 5)
     const lock = join(own, 'zoo.lock.json')
-    expect(run('--lock', lock, own).status).toBe(0)
+    expect(run('--lock', lock, own).code).toBe(0)
     const recorded = readFileSync(lock, 'utf8')
-    expect(run('--lock', lock, own).status).toBe(0)
+    expect(run('--lock', lock, own).code).toBe(0)
     expect(readFileSync(lock, 'utf8')).toBe(recorded)
     writeSample(join(own, 'sample.pth'), 1)
     rmSync(join(own, 'second.pth'))
     writeSample(join(own, 'third.pth'), 9)
-    const { stdout, status } = run('--lock', lock, '--format', 'jsonl', own)
-    expect(status).toBe(1)
+    const { code, stdout } = run('--lock', lock, '--format', 'jsonl', own)
+    expect(code).toBe(1)
     const rules = linesOf(stdout).map(({ path, findings }) => {
       return [path.slice(own.length + 1), findings.map(({ rule }) => rule)] as const
     })

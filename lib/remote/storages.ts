@@ -12,7 +12,7 @@ export interface Piece {
   /** Bytes [start, end) of the storage. */
   readonly start: number
   readonly end: number
-  /** Room for all of them; {@link populate} has it given by the system before bytes arrive. */
+  /** Room for all of them; the system is made to give it before bytes arrive. */
   readonly bytes: Uint8Array<ArrayBuffer>
   /** What has arrived, whether or not it has been checked; bytes of the storage. */
   readonly arrived: Intervals

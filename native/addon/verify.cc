@@ -162,10 +162,8 @@ Napi::Value read_file_bytes(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Of bytes, or of those the second argument is the CRC-32 of with these behind them.
 Napi::Value crc32_of(const Napi::CallbackInfo& info) {
-  const uint32_t before = info[1].IsUndefined() ? 0 : info[1].As<Napi::Number>().Uint32Value();
-  return Napi::Number::New(info.Env(), crc32(before, bytes_of(info[0])));
+  return Napi::Number::New(info.Env(), crc32(0, bytes_of(info[0])));
 }
 
 }  // namespace torchmap::addon

@@ -9,6 +9,11 @@ namespace torchmap {
 // Deflate turns one byte into at most this many: 258 bytes for two bits, less headers.
 constexpr uint64_t kMostInflated = 1032;
 
+// Whether so many deflated bytes can become so many. Asked before memory is taken for these.
+inline bool can_inflate_to(uint64_t deflated, uint64_t size) {
+  return size <= checked_mul(deflated, kMostInflated).value_or(UINT64_MAX);
+}
+
 struct Inflated {
   uint64_t bytes = 0;  // that were written
   bool ended = false;  // the stream, and not only the room for it

@@ -16,7 +16,7 @@ namespace {
 // Versions of the archive that torch's reader accepts (caffe2/serialize/versions.h, v2.13).
 constexpr uint64_t kFirstVersion = 1, kLastVersion = 10;
 // Records inflated for one opening, which begins anew for each; archives of torch have none.
-constexpr size_t kMostInflated = 64;
+constexpr size_t kMostRecordsInflated = 64;
 constexpr std::string_view kData = "data/";
 
 struct OtherArchive {
@@ -111,10 +111,10 @@ Result<std::optional<ByteSpan>> ZipReader::record(std::string_view name) {
                            row.size)
           .in(row.name);
     }
-    if (inflated_.size() >= kMostInflated) {
+    if (inflated_.size() >= kMostRecordsInflated) {
       return Status(Code::kUnsupportedCompression,
                     "record '" + std::string(row.name) + "' is deflated, after " +
-                        std::to_string(kMostInflated) + " others that had to be inflated")
+                        std::to_string(kMostRecordsInflated) + " others that had to be inflated")
           .in(row.name)
           .about("compression");
     }

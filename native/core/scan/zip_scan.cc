@@ -165,7 +165,7 @@ Status ZipScan::deflated(uint32_t index) {
     return {};
   };
   if (row.size == 0) return {};
-  if (row.size / kMostInflated > place.size)
+  if (!can_inflate_to(place.size, row.size))
     return unread("it claims to become " + bytes_text(row.size) + ", and has " +
                   bytes_text(place.size));
   if (row.size > kInflatedAtOnce && !is_named_pickle(row.name)) {

@@ -54,16 +54,16 @@ void fail(CheckedRecord& row, Verdict verdict, std::string fault) {
 }  // namespace
 
 bool is_inflatable(CheckedRecord& row, const Limits& limits) {
-  const std::string size = std::to_string(row.size);
   if (row.size > limits.inflated_bytes) {
     fail(row, Verdict::kNone,
-         "a deflated record inflates to " + size + " bytes where limits.inflatedBytes allows " +
-             std::to_string(limits.inflated_bytes));
+         "a deflated record inflates to " + std::to_string(row.size) +
+             " bytes where limits.inflatedBytes allows " + std::to_string(limits.inflated_bytes));
     return false;
   }
-  if (row.size > checked_mul(row.stored_size, kMostInflated).value_or(UINT64_MAX)) {
+  if (!can_inflate_to(row.stored_size, row.size)) {
     fail(row, Verdict::kMismatch,
-         std::to_string(row.stored_size) + " deflated bytes cannot inflate to " + size + " bytes");
+         std::to_string(row.stored_size) + " deflated bytes cannot inflate to " +
+             std::to_string(row.size) + " bytes");
     return false;
   }
   return true;
