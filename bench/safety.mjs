@@ -23,6 +23,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { extname, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
+import { median } from './statistics.mjs'
 
 const require = createRequire(import.meta.url)
 const { scanFiles, scanSafetySync } = require('../dist/zoo/safety/scan.js')
@@ -44,6 +45,8 @@ const SCANNERS = {
 }
 const SECONDS = 60
 const WARM_ROUNDS = 4
+const ROUNDS = 7
+const TIMES = 5
 
 function filesOf(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -115,12 +118,18 @@ function makeFiles(folder, count) {
   return bytes
 }
 
-/** Wall clock and processor time, in seconds. */
+/** Wall clock and processor time of one time in several, in seconds: each alone is too short. */
 async function timed(work) {
+  let result
   const [start, used] = [performance.now(), process.cpuUsage()]
-  const result = await work()
+  for (let i = 0; i < TIMES; ++i) result = await work()
   const { user, system } = process.cpuUsage(used)
-  return { wall: (performance.now() - start) / 1000, cpu: (user + system) / 1e6, result }
+  const seconds = TIMES * 1000
+  return {
+    wall: (performance.now() - start) / seconds,
+    cpu: (user + system) / 1000 / seconds,
+    result,
+  }
 }
 
 async function scanAll(files) {
@@ -148,8 +157,6 @@ function runPicklescan(folder) {
   return { wall, cpu, result: stdout.split('\n')[0] }
 }
 
-const middle = (rounds) => rounds.sort((a, b) => a.cpu - b.cpu)[rounds.length >> 1]
-
 async function speed() {
   const folder = mkdtempSync(join(tmpdir(), 'torchmap-safety-'))
   const empty = mkdtempSync(join(tmpdir(), 'torchmap-empty-'))
@@ -157,35 +164,33 @@ async function speed() {
     const bytes = makeFiles(folder, Number(values.files))
     const files = filesOf(folder)
     console.log(`${files.length} files, ${(bytes / 1e6).toFixed(1)} MB`)
-    const rows = {}
-    const add = (name, { wall, cpu }) => {
-      const rate = (seconds) => Math.round(files.length / seconds)
-      rows[name] = { 'files/s': rate(wall), 'files/s of processor time': rate(cpu) }
-    }
     // So that all read what the system has in memory, and no start is counted: picklescan's is
     // taken off, too.
     for (let i = 0; i < WARM_ROUNDS; ++i) await scanAll(files)
     for (const file of files) scanSafetySync(file)
-    const [many, one, theirs, idle] = [[], [], [], []]
+    const rounds = { 'torchmap, scanFiles()': [], 'torchmap, one by one': [], picklescan: [] }
+    const [many, one, theirs] = Object.values(rounds)
     // In turns, so that what else the machine does meets all.
-    for (let i = 0; i < 3; ++i) {
+    for (let i = 0; i < ROUNDS; ++i) {
       many.push(await timed(() => scanAll(files)))
       one.push(await timed(() => files.map((file) => scanSafetySync(file).safety)))
       if (values.scanners === undefined) continue
-      theirs.push(runPicklescan(folder))
-      idle.push(runPicklescan(empty))
+      const [all, start] = [runPicklescan(folder), runPicklescan(empty)]
+      if (i === 0)
+        console.log(`picklescan: ${all.result}; ${start.wall.toFixed(2)} s are its start`)
+      theirs.push({ wall: all.wall - start.wall, cpu: all.cpu - start.cpu })
     }
-    console.log(middle(many).result)
-    add('torchmap, scanFiles()', middle(many))
-    add('torchmap, one by one', middle(one))
-    if (values.scanners !== undefined) {
-      const [all, start] = [middle(theirs), middle(idle)]
-      console.log(`picklescan: ${all.result}; ${start.wall.toFixed(2)} s to start are taken off`)
-      add('picklescan', { wall: all.wall - start.wall, cpu: all.cpu - start.cpu })
-      for (const key of Object.keys(rows.picklescan)) {
-        rows['times as many'] ??= {}
-        const best = Math.max(...Object.values(rows).map((row) => row[key] ?? 0))
-        rows['times as many'][key] = Number((best / rows.picklescan[key]).toFixed(1))
+    console.log(many[0].result)
+    const rows = {}
+    for (const [name, runs] of Object.entries(rounds)) {
+      if (runs.length === 0) continue
+      const rate = (key) => Math.round(files.length / median(runs.map((run) => run[key])))
+      const times = runs.map(({ wall }, i) => (theirs[i]?.wall ?? Number.NaN) / wall)
+      rows[name] = {
+        'files/s': rate('wall'),
+        'files/s of processor time': rate('cpu'),
+        'times as many as picklescan': Number(median(times).toFixed(1)),
+        'in single rounds': `${Math.min(...times).toFixed(1)} to ${Math.max(...times).toFixed(1)}`,
       }
     }
     console.table(rows)

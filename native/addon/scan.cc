@@ -1,12 +1,10 @@
 // Looking at what loading files with Python could do: at once, or on other threads.
 #include "core/scan/scan.h"
 
-#include <unordered_map>
-
 #include "addon/entries.h"
 #include "addon/promise_worker.h"
 #include "addon/values.h"
-#include "core/hash.h"
+#include "core/torch/text_numbers.h"
 
 namespace torchmap::addon {
 namespace {
@@ -16,9 +14,8 @@ namespace {
 // findings, whether dangerous, whether incomplete, globals and findings left out; of each global
 // name, record, judgement, whether it is called, offset, links of its chain and these; of each
 // finding rule, message, record, the offset or -1. Texts are numbers of strings.
-class Packer {
+class Packed {
  public:
-  // The report must live until everything is packed.
   void add(const ScanReport& report) {
     number(1);
     text(report.content);
@@ -29,14 +26,17 @@ class Packer {
     number(report.is_incomplete ? 1 : 0);
     number(static_cast<double>(report.globals_dropped));
     number(static_cast<double>(report.findings_dropped));
+    numbers_of_texts_.truncate(0);
+    for (size_t i = 0; i < report.texts.size(); ++i)
+      numbers_of_texts_.push(texts_.number_of(report.texts.at(i)));
     for (const ScannedGlobal& global : report.globals) {
-      text(global.name);
-      text(global.record);
+      number(numbers_of_texts_[global.name]);
+      number(numbers_of_texts_[global.record]);
       number(static_cast<double>(global.judgement));
       number(global.is_called ? 1 : 0);
       number(static_cast<double>(global.offset));
-      number(static_cast<double>(global.chain.size()));
-      for (const std::string& link : global.chain) text(link);
+      number(static_cast<double>(global.link_count));
+      for (const uint32_t link : report.chain_of(global)) number(numbers_of_texts_[link]);
     }
     for (const ScanFinding& finding : report.findings) {
       text(finding.rule);
@@ -47,27 +47,26 @@ class Packer {
   }
   void add_failure() { number(0); }
 
-  Napi::Object packed(Napi::Env env) const {
+  Napi::Object value(Napi::Env env) const {
     Napi::Object result = Napi::Object::New(env);
-    result["strings"] = packed_strings(env, strings_);
+    result["strings"] = packed_strings(env, texts_.texts());
     result["numbers"] = reals(env, numbers_.data(), numbers_.size());
     return result;
   }
 
  private:
-  void number(double value) { numbers_.push_back(value); }
-  void text(std::string_view value) {
-    const auto [known, fresh] = indexes_.try_emplace(value, indexes_.size());
-    if (fresh) {
-      strings_.text += value;
-      strings_.ends.push(strings_.text.size());
-    }
-    number(static_cast<double>(known->second));
-  }
+  void number(double value) { numbers_.push(value); }
+  void text(std::string_view value) { number(texts_.number_of(value)); }
 
-  Names strings_;
-  std::unordered_map<std::string_view, size_t, SeededHash> indexes_;
-  std::vector<double> numbers_;
+  TextNumbers texts_;
+  Buffer<uint32_t> numbers_of_texts_;  // of the report that is being added
+  Buffer<double> numbers_;
+};
+
+// Of many files, and the failures of those that have no report, in their order.
+struct PackedFiles {
+  Packed reports;
+  std::vector<Status> failures;
 };
 
 ScanOptions options_of(const Napi::Value& limits) {
@@ -82,26 +81,26 @@ class ScanWork {
   ScanWork(std::vector<std::string> paths, const ScanOptions& options)
       : paths_(std::move(paths)), options_(options) {}
 
-  Result<std::vector<Result<ScanReport>>> run() const {
-    auto reports = scan_files(paths_, options_);
-    if (options_.cancelled->load(std::memory_order_relaxed))
-      return Status(Code::kCancelled, "the caller asked to stop");
-    return reports;
-  }
-
-  // Besides, the failures in their order.
-  static Napi::Object settle(Napi::Env env, std::vector<Result<ScanReport>> reports) {
-    Packer packer;
-    Napi::Array failures = Napi::Array::New(env);
-    for (Result<ScanReport>& report : reports) {
+  Result<PackedFiles> run() const {
+    PackedFiles packed;
+    for (Result<ScanReport>& report : scan_files(paths_, options_)) {
       if (report.ok()) {
-        packer.add(*report);
+        packed.reports.add(*report);
       } else {
-        packer.add_failure();
-        failures[failures.Length()] = failure(env, report.status()).Get("failure");
+        packed.reports.add_failure();
+        packed.failures.push_back(std::move(report).status());
       }
     }
-    Napi::Object result = packer.packed(env);
+    if (options_.cancelled->load(std::memory_order_relaxed))
+      return Status(Code::kCancelled, "the caller asked to stop");
+    return packed;
+  }
+
+  static Napi::Object settle(Napi::Env env, const PackedFiles& packed) {
+    Napi::Object result = packed.reports.value(env);
+    Napi::Array failures = Napi::Array::New(env);
+    for (const Status& status : packed.failures)
+      failures[failures.Length()] = failure(env, status).Get("failure");
     result["failures"] = failures;
     return result;
   }
@@ -125,9 +124,9 @@ Napi::Value scan_sync(const Napi::CallbackInfo& info) {
     return scan_source(source, name, options, room);
   }();
   if (!report.ok()) return failure(env, report.status());
-  Packer packer;
-  packer.add(*report);
-  return packer.packed(env);
+  Packed packed;
+  packed.add(*report);
+  return packed.value(env);
 }
 
 Napi::Value scan_many(const Napi::CallbackInfo& info) {

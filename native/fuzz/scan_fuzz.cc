@@ -25,14 +25,18 @@ ScanReport scanned(Source& source, ScanRoom& room) {
 bool are_equal(const ScanReport& a, const ScanReport& b) {
   const auto same_global = [](const ScannedGlobal& x, const ScannedGlobal& y) {
     return x.name == y.name && x.judgement == y.judgement && x.is_called == y.is_called &&
-           x.chain == y.chain && x.record == y.record && x.offset == y.offset;
+           x.first_link == y.first_link && x.link_count == y.link_count && x.record == y.record &&
+           x.offset == y.offset;
   };
   const auto same_finding = [](const ScanFinding& x, const ScanFinding& y) {
     return x.rule == y.rule && x.message == y.message && x.record == y.record &&
            x.offset == y.offset;
   };
   return a.is_dangerous == b.is_dangerous && a.is_incomplete == b.is_incomplete &&
-         a.content == b.content &&
+         a.content == b.content && a.texts.text == b.texts.text &&
+         std::ranges::equal(a.texts.ends.span(0, a.texts.size()),
+                            b.texts.ends.span(0, b.texts.size())) &&
+         std::ranges::equal(a.links.span(0, a.links.size()), b.links.span(0, b.links.size())) &&
          std::equal(a.globals.begin(), a.globals.end(), b.globals.begin(), b.globals.end(),
                     same_global) &&
          std::equal(a.findings.begin(), a.findings.end(), b.findings.begin(), b.findings.end(),

@@ -17,7 +17,10 @@ std::string shown(const std::string& bytes, ScanOptions options = {}) {
   if (!report.ok()) return std::string(code_name(report.status().code()));
   std::string out = report->is_dangerous ? "dangerous" : report->is_incomplete ? "incomplete" : "-";
   for (const ScannedGlobal& row : report->globals) {
-    if (row.judgement != Judgement::kSafe) out += " " + row.name + (row.is_called ? "()" : "");
+    if (row.judgement == Judgement::kSafe) continue;
+    out += ' ';
+    out += report->name_of(row);
+    if (row.is_called) out += "()";
   }
   return out;
 }
@@ -40,6 +43,48 @@ TEST(scan_of_a_pickle) {
   EXPECT_EQ(shown("\x80\x02" + system_call()), "dangerous os.system()");
   EXPECT_EQ(shown("\x80\x02("), "incomplete");
   EXPECT_EQ(shown(""), "-");
+}
+
+TEST(scan_gives_names_whole_and_sentences_short) {
+  const std::string module(1000, 'm');
+  const std::string bytes = pickle(call(module + " \xC3\xA9", {}));
+  SpanSource source(as_bytes(bytes));
+  ScanRoom room;
+  auto report = scan_source(source, "", {}, room);
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(report->globals.size(), 1);
+  EXPECT_EQ(report->name_of(report->globals[0]), module + ".\xC3\xA9");
+  EXPECT_EQ(report->findings.size(), 1);
+  EXPECT_EQ(report->findings[0].message, "the pickle calls " + module.substr(0, 200) + "...");
+}
+
+TEST(scan_lists_names_up_to_a_number_of_bytes) {
+  // Long texts, of which every two are a name.
+  constexpr size_t kTexts = 100, kLength = 2000;
+  std::string bytes = "\x80\x04";
+  for (size_t i = 0; i < kTexts; ++i) {
+    bytes += text(std::string(kLength, static_cast<char>('a' + i % 26)) + std::to_string(i));
+    bytes +=
+        "\x94"
+        "0";
+  }
+  for (size_t i = 0; i < kTexts * kTexts; ++i) {
+    bytes += 'h';
+    bytes += static_cast<char>(i / kTexts);
+    bytes += 'h';
+    bytes += static_cast<char>(i % kTexts);
+    bytes +=
+        "\x93"
+        "0";
+  }
+  bytes += system_call() + ".";
+  SpanSource source(as_bytes(bytes));
+  ScanRoom room;
+  auto report = scan_source(source, "", {}, room);
+  EXPECT_TRUE(report.ok());
+  EXPECT_TRUE(report->is_dangerous);
+  EXPECT_TRUE(report->texts.text.size() <= kMostTextBytes);
+  EXPECT_EQ(report->globals.size() + report->globals_dropped, kTexts * kTexts + 1);
 }
 
 TEST(scan_of_every_prefix_and_of_every_byte_changed) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <memory>
 
 namespace torchmap {
@@ -10,6 +11,7 @@ namespace {
 constexpr size_t kMostLiterals = 288, kMostDistances = 32, kMostCodeLengths = 19;
 constexpr unsigned kLongestCode = 15;
 constexpr unsigned kEndOfBlock = 256, kFirstLength = 257;
+constexpr size_t kWord = 8;  // bytes copied at once
 // As many of each as RFC 1951 gives a meaning to.
 constexpr unsigned kLiterals = 286, kDistances = 30;
 
@@ -52,6 +54,7 @@ class Bits {
       count_ += 8;
     }
   }
+  bool has(unsigned count) const { return count_ >= count; }
   uint64_t peek() const { return bits_; }
   void drop(unsigned count) {
     bits_ >>= count;
@@ -94,56 +97,66 @@ class Bits {
   unsigned missing_ = 0;  // bytes of zeros
 };
 
-template <unsigned bits>
-constexpr std::array<uint16_t, 1 << bits> reversed_bits() {
-  std::array<uint16_t, 1 << bits> made{};
-  for (unsigned i = 1; i < made.size(); ++i)
-    made[i] = static_cast<uint16_t>(made[i >> 1] >> 1 | (i & 1) << (bits - 1));
-  return made;
-}
+constexpr unsigned kNoSymbol = ~0U;
 
-// A canonical code (section 3.2.2). Most symbols are found by their first bits at once, those with
-// longer codes bit by bit.
+// A canonical code (section 3.2.2) of up to `symbols` of them. Most are found by their first `fast`
+// bits at once, those with longer codes bit by bit. Nothing is set before it is built.
+template <unsigned fast, size_t symbols>
 class Huffman {
  public:
-  static constexpr unsigned kNone = ~0U;
-
   // Fails for lengths that are no code; an incomplete one is such where it has more than one
   // symbol or where `must_be_complete`.
   bool build(std::span<const uint8_t> lengths, bool must_be_complete) {
-    counts_ = {};
+    counts_.fill(0);
     for (const uint8_t length : lengths) ++counts_[length];
     const auto used = static_cast<unsigned>(lengths.size() - counts_[0]);
     counts_[0] = 0;
     int left = 1;
-    std::array<uint16_t, kLongestCode + 2> next_symbol{}, next_code{};
+    std::array<uint16_t, kLongestCode + 2> next_symbol{};
     for (unsigned length = 1; length <= kLongestCode; ++length) {
       left = 2 * left - counts_[length];
       if (left < 0) return false;
       next_symbol[length + 1] = static_cast<uint16_t>(next_symbol[length] + counts_[length]);
-      next_code[length + 1] = static_cast<uint16_t>((next_code[length] + counts_[length]) << 1);
     }
     if (left > 0 && (must_be_complete || used > 1 || counts_[1] != used)) return false;
-    fast_.fill(0);
     for (size_t symbol = 0; symbol < lengths.size(); ++symbol) {
-      const unsigned length = lengths[symbol];
-      if (length == 0) continue;
-      symbols_[next_symbol[length]++] = static_cast<uint16_t>(symbol);
-      const unsigned code = next_code[length]++;
-      if (length > kFast) continue;
-      const unsigned reversed = kReversed[code] >> (kFast - length);
-      for (unsigned at = reversed; at < fast_.size(); at += 1U << length)
-        fast_[at] = static_cast<uint16_t>(symbol << 4 | length);
+      if (lengths[symbol] != 0)
+        symbols_[next_symbol[lengths[symbol]]++] = static_cast<uint16_t>(symbol);
     }
+    fill_fast();
     return true;
   }
 
-  unsigned decode(Bits& bits) const {
-    const unsigned found = fast_[bits.peek() & (fast_.size() - 1)];
+  [[gnu::always_inline]] unsigned decode(Bits& bits) const {
+    const unsigned found = fast_[bits.peek() & (kFastSize - 1)];
     if (found != 0) {
       bits.drop(found & 15);
       return found >> 4;
     }
+    return decode_long(bits);
+  }
+
+ private:
+  static constexpr unsigned kFastSize = 1U << fast;
+
+  // One table for codes of one bit, two of these for those of two, and so on.
+  void fill_fast() {
+    fast_[0] = 0;
+    const uint16_t* symbol = symbols_.data();
+    unsigned code = 0;  // its first bit is the lowest
+    for (unsigned length = 1; length <= fast; ++length) {
+      const unsigned size = 1U << (length - 1);
+      std::memcpy(&fast_[size], fast_.data(), size * sizeof fast_[0]);
+      for (unsigned i = 0; i < counts_[length]; ++i) {
+        fast_[code] = static_cast<uint16_t>(*symbol++ << 4 | length);
+        unsigned bit = size;
+        for (; (code & bit) != 0; bit >>= 1) code ^= bit;
+        code |= bit;
+      }
+    }
+  }
+
+  [[gnu::noinline]] unsigned decode_long(Bits& bits) const {
     unsigned code = 0, first = 0, index = 0;
     for (unsigned length = 1; length <= kLongestCode; ++length) {
       code |= bits.take(1);
@@ -153,21 +166,19 @@ class Huffman {
       first = (first + count) << 1;
       code <<= 1;
     }
-    return kNone;
+    return kNoSymbol;
   }
 
- private:
-  static constexpr unsigned kFast = 9;
-  // Bits the other way round.
-  static constexpr std::array<uint16_t, 1 << kFast> kReversed = reversed_bits<kFast>();
-
-  std::array<uint16_t, 1 << kFast> fast_{};  // symbol << 4 | length; 0 where the code is longer
-  std::array<uint16_t, kLongestCode + 1> counts_{};
-  std::array<uint16_t, kMostLiterals> symbols_{};
+  std::array<uint16_t, kFastSize> fast_;  // symbol << 4 | length; 0 where the code is longer
+  std::array<uint16_t, kLongestCode + 1> counts_;
+  std::array<uint16_t, symbols> symbols_;
 };
 
+using CodeLengths = Huffman<7, kMostCodeLengths>;
+constexpr unsigned kLongestLength = 7 + 7;  // bits of one of them, repeated
 struct Codes {
-  Huffman literals, distances;
+  Huffman<9, kMostLiterals> literals;
+  Huffman<8, kMostDistances> distances;
 };
 
 // Section 3.2.6.
@@ -310,17 +321,18 @@ class Inflation {
       if (i % 16 == 0 && !refill(bits_)) return std::move(failure_);
       small[kCodeLengthOrder[i]] = static_cast<uint8_t>(bits_.take(3));
     }
-    if (!own_.literals.build(small, true)) return damaged("no code of code lengths");
+    CodeLengths code;
+    if (!code.build(small, true)) return damaged("no code of code lengths");
     std::array<uint8_t, kMostLiterals + kMostDistances> lengths{};
     for (unsigned i = 0; i < literals + distances;) {
-      if (!refill(bits_)) return std::move(failure_);
-      const unsigned symbol = own_.literals.decode(bits_);
+      if (!bits_.has(kLongestLength) && !refill(bits_)) return std::move(failure_);
+      const unsigned symbol = code.decode(bits_);
       if (bits_.is_past_end()) return ends_early();
       if (symbol < 16) {
         lengths[i++] = static_cast<uint8_t>(symbol);
         continue;
       }
-      if (symbol == Huffman::kNone || (symbol == 16 && i == 0))
+      if (symbol == kNoSymbol || (symbol == 16 && i == 0))
         return damaged("code lengths that begin with nothing");
       const unsigned repeated = symbol == 16   ? 3 + bits_.take(2)
                                 : symbol == 17 ? 3 + bits_.take(3)
@@ -354,7 +366,18 @@ class Inflation {
     const size_t room = target_.size();
     for (;;) {
       if (!refill(bits)) return std::move(failure_);
-      const unsigned symbol = codes.literals.decode(bits);
+      unsigned symbol = codes.literals.decode(bits);
+      // Of the bits that are there now two more symbols can be decoded, and nothing is behind the
+      // end while there is more than one refill takes.
+      while (symbol < kEndOfBlock && room - at >= 3 && !bits.is_low()) {
+        target[at++] = static_cast<std::byte>(symbol);
+        symbol = codes.literals.decode(bits);
+        if (symbol < kEndOfBlock) {
+          target[at++] = static_cast<std::byte>(symbol);
+          symbol = codes.literals.decode(bits);
+        }
+        bits.refill();
+      }
       if (bits.is_past_end()) return ends_early();
       if (symbol < kEndOfBlock) {
         if (at == room && !drain(at)) return full();
@@ -370,6 +393,11 @@ class Inflation {
       const size_t distance = kDistanceBase[far] + bits.take(kDistanceExtra[far]);
       if (bits.is_past_end()) return ends_early();
       if (distance > at) return damaged("a distance beyond their start");
+      if (distance >= kWord && room - at >= length + kWord) {
+        copy_words(target + at, distance, length);
+        at += length;
+        continue;
+      }
       for (size_t left = length;;) {
         const size_t taken = std::min(left, room - at);
         copy(target + at, distance, taken);
@@ -379,6 +407,15 @@ class Inflation {
         if (!drain(at)) return full();
       }
     }
+  }
+
+  // Up to a word more than `length`, of bytes from a word before at least.
+  static void copy_words(std::byte* to, size_t distance, size_t length) {
+    const std::byte* const end = to + length;
+    do {
+      std::memcpy(to, to - distance, kWord);
+      to += kWord;
+    } while (to < end);
   }
 
   // What is copied may have been written by the same copy.

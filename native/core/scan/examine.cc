@@ -40,6 +40,17 @@ bool is_path(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_identifier);
 }
 
+// The same for a sentence, which has many names and is for people to read.
+std::string shown_name(const GlobalName& global) {
+  constexpr size_t kMost = 200;
+  std::string name = full_name(global);
+  if (name.size() <= kMost) return name;
+  size_t end = kMost;
+  while (end > 0 && (static_cast<uint8_t>(name[end]) & 0xC0) == 0x80) --end;  // whole characters
+  name.resize(end);
+  return name + "...";
+}
+
 class Examination {
  public:
   Examination(const Pool& pool, ByteSpan pickle, const PicklePlace& place, bool garbled,
@@ -51,7 +62,8 @@ class Examination {
         report_(report),
         storages_(storages),
         calls_(pool),
-        getattr_(plain_getattr(pool, calls_)) {}
+        getattr_(plain_getattr(pool, calls_)),
+        texts_(pool.globals.size(), kNone) {}
 
   std::vector<CarriedBytes> run() {
     if (report_.globals.empty())
@@ -68,8 +80,14 @@ class Examination {
   }
 
  private:
+  static constexpr uint32_t kNone = 0xFFFFFFFF;
+
   void add_global(uint32_t index);
-  void say(const ScannedGlobal& global);
+  size_t fresh_bytes(uint32_t index, const CallChain& chain) const;
+  ScannedGlobal* room_for(Judgement judgement, uint32_t index, const CallChain& chain);
+  void say(uint32_t index, const ScannedGlobal& global, const CallChain& chain);
+  uint32_t text_of(uint32_t index);
+  uint32_t text_of_record();
   void look_at(NodeId id);
   void look_at_state(NodeId id);
   void look_at_extension(const Node& node);
@@ -96,14 +114,32 @@ class Examination {
   std::vector<CarriedBytes> carried_;
   std::set<NodeId> loaded_, encoded_;  // bytes that were carried, once
   std::set<uint32_t> extensions_;
-  const uint32_t getattr_;  // its global, where all its calls are plain
+  const uint32_t getattr_;       // its global, where all its calls are plain
+  std::vector<uint32_t> texts_;  // of the globals' names, once one is asked for
+  uint32_t record_ = kNone;      // text of the place's, once it is asked for
   bool has_foreign_id_ = false, has_array_ = false;
 };
+
+uint32_t Examination::text_of(uint32_t index) {
+  uint32_t& known = texts_[index];
+  if (known == kNone) known = report_.add_text(full_name(pool_.globals[index]));
+  return known;
+}
+
+uint32_t Examination::text_of_record() {
+  if (record_ != kNone) return record_;
+  // Mostly that of the pickle before.
+  if (!report_.globals.empty() && report_.record_of(report_.globals.back()) == place_.record) {
+    record_ = report_.globals.back().record;
+  } else {
+    record_ = report_.add_text(place_.record);
+  }
+  return record_;
+}
 
 void Examination::add_global(uint32_t index) {
   const GlobalName& named = pool_.globals[index];
   ScannedGlobal global;
-  global.name = full_name(named);
   global.judgement =
       is_computed(named) ? Judgement::kDangerous : judge_global(named.module, named.name);
   global.is_called = calls_.is_called(index);
@@ -112,42 +148,63 @@ void Examination::add_global(uint32_t index) {
   if (named.module == "torch.storage" && named.name == "_load_from_bytes" && !global.is_called)
     global.judgement = Judgement::kDangerous;
   const CallChain chain = calls_.chain(index);
-  global.chain.reserve(chain.size());
-  for (const uint32_t link : chain) global.chain.push_back(full_name(pool_.globals[link]));
-  global.record = place_.record;
   global.offset = where(named.offset);
-  say(global);
+  if (global.judgement != Judgement::kSafe) say(index, global, chain);
   if (global.judgement == Judgement::kDangerous) report_.is_dangerous = true;
-  if (report_.globals.size() < kMostGlobals) {
-    report_.globals.push_back(std::move(global));
-    return;
-  }
-  ++report_.globals_dropped;
-  if (global.judgement == Judgement::kSafe) return;
-  // What matters takes the place of what does not.
-  const auto safe = std::find_if(report_.globals.rbegin(), report_.globals.rend(),
-                                 [](const auto& row) { return row.judgement == Judgement::kSafe; });
-  if (safe != report_.globals.rend() && report_.globals_dropped < kMostGlobals)
-    *safe = std::move(global);
+  global.record = text_of_record();
+  ScannedGlobal* const room = room_for(global.judgement, index, chain);
+  if (room == nullptr) return;
+  global.name = text_of(index);
+  global.first_link = static_cast<uint32_t>(report_.links.size());
+  global.link_count = static_cast<uint32_t>(chain.size());
+  for (const uint32_t link : chain) report_.links.push(text_of(link));
+  *room = global;
 }
 
-void Examination::say(const ScannedGlobal& global) {
-  if (global.judgement == Judgement::kSafe) return;
+// Bytes of names that the report has not.
+size_t Examination::fresh_bytes(uint32_t index, const CallChain& chain) const {
+  const auto bytes = [&](uint32_t named) {
+    const GlobalName& global = pool_.globals[named];
+    return texts_[named] == kNone ? global.module.size() + 1 + global.name.size() : 0;
+  };
+  size_t sum = bytes(index);
+  for (const uint32_t link : chain) sum += link == index ? 0 : bytes(link);
+  return sum;
+}
+
+// Where the next one is listed, if it is. A pickle can name a global by a short reference to long
+// texts.
+ScannedGlobal* Examination::room_for(Judgement judgement, uint32_t index, const CallChain& chain) {
+  std::vector<ScannedGlobal>& globals = report_.globals;
+  const bool fits = report_.texts.text.size() + fresh_bytes(index, chain) <= kMostTextBytes;
+  if (fits && globals.size() < kMostGlobals) return &globals.emplace_back();
+  ++report_.globals_dropped;
+  if (!fits || judgement == Judgement::kSafe || report_.globals_dropped >= kMostGlobals)
+    return nullptr;
+  // What matters takes the place of what does not.
+  const auto safe = std::find_if(globals.rbegin(), globals.rend(),
+                                 [](const auto& row) { return row.judgement == Judgement::kSafe; });
+  return safe == globals.rend() ? nullptr : &*safe;
+}
+
+void Examination::say(uint32_t index, const ScannedGlobal& global, const CallChain& chain) {
+  const GlobalName& named = pool_.globals[index];
+  const auto shown = [&](uint32_t link) { return shown_name(pool_.globals[link]); };
   std::string message;
-  if (global.name == kComputedName) {
+  if (is_computed(named)) {
     message = "a global is named by texts that the pickle computes";
-    message += global.is_called && global.chain.size() > 1 ? ", for " + global.chain.front() : "";
+    if (chain.size() > 1) message += ", for " + shown(*chain.begin());
   } else {
     message = "the pickle ";
     message += global.is_called ? "calls " : "names ";
-    message += global.name;
-    if (global.chain.size() > 1) {
+    message += shown(index);
+    if (chain.size() > 1) {
       message += ", inside a call of ";
-      for (size_t i = 0; i + 1 < global.chain.size(); ++i)
-        message += (i == 0 ? "" : " > ") + global.chain[i];
+      for (const uint32_t* link = chain.begin(); link + 1 != chain.end(); ++link)
+        message += (link == chain.begin() ? "" : " > ") + shown(*link);
     }
   }
-  const std::string_view rule = global.name == kComputedName                ? kComputedRule
+  const std::string_view rule = is_computed(named)                          ? kComputedRule
                                 : global.judgement == Judgement::kDangerous ? kDangerousRule
                                                                             : kUnknownRule;
   add_finding(report_, rule, std::move(message), place_, global.offset);
@@ -197,7 +254,7 @@ void Examination::look_at_state(NodeId id) {
   if (garbled_ && !is_plausible(named)) return;
   report_.is_dangerous = true;
   add_finding(report_, kDangerousRule,
-              "the pickle sets attributes or items of " + full_name(named) +
+              "the pickle sets attributes or items of " + shown_name(named) +
                   " itself, which is a class, function or module",
               place_, where(named.offset));
 }
@@ -208,8 +265,12 @@ void Examination::look_at_extension(const Node& node) {
   add_finding(report_, kUnknownRule,
               "the pickle names " + name + ", whose class is known where it is loaded only", place_,
               place_.offset);
-  if (report_.globals.size() < kMostGlobals)
-    report_.globals.push_back({name, Judgement::kUnknown, false, {}, place_.record, place_.offset});
+  if (report_.globals.size() >= kMostGlobals) return;
+  ScannedGlobal global;
+  global.record = text_of_record();
+  global.name = report_.add_text(name);
+  global.offset = place_.offset;
+  report_.globals.push_back(global);
 }
 
 // An id as protocol 0 writes it: ('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 3).
@@ -366,6 +427,12 @@ bool names_something(const Pool& pool) {
   return std::any_of(pool.globals.begin(), pool.globals.end(), [](const GlobalName& global) {
     return is_computed(global) || is_plausible(global);
   });
+}
+
+uint32_t ScanReport::add_text(std::string_view text) {
+  texts.text += text;
+  texts.ends.push(texts.text.size());
+  return static_cast<uint32_t>(texts.size() - 1);
 }
 
 void add_finding(ScanReport& report, std::string_view rule, std::string message,

@@ -1,21 +1,23 @@
 // What was found about loading a file with Python.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/scan/judgement.h"
+#include "core/torch/names.h"
 
 namespace torchmap {
 
-// A class or function that one pickle names.
+// A class or function that one pickle names. Texts are those of the report.
 struct ScannedGlobal {
-  std::string name;  // module.name
+  uint32_t name = 0;  // module.name
+  uint32_t record = 0;
+  uint64_t offset = 0;  // bytes from the start of the record or file
   Judgement judgement = Judgement::kUnknown;
   bool is_called = false;
-  std::vector<std::string> chain;  // outermost call first, itself last; empty where not called
-  std::string record;
-  uint64_t offset = 0;  // bytes from the start of the record or file
+  uint32_t first_link = 0, link_count = 0;  // its chain
 };
 
 struct ScanFinding {
@@ -27,7 +29,9 @@ struct ScanFinding {
 };
 
 struct ScanReport {
+  Names texts;  // few of them twice
   std::vector<ScannedGlobal> globals;
+  Buffer<uint32_t> links;  // texts, of chains: outermost call first, the global last
   std::vector<ScanFinding> findings;
   std::string_view content;    // what the bytes are: zip, tar, pickle, legacy, npy, safetensors ...
   std::string foreign;         // what else they are, in words, where that is known
@@ -35,10 +39,20 @@ struct ScanReport {
   bool is_incomplete = false;  // something could not be looked into
   uint64_t globals_dropped = 0;  // beyond what a report has room for
   uint64_t findings_dropped = 0;
+
+  uint32_t add_text(std::string_view text);
+  std::string_view name_of(const ScannedGlobal& global) const { return texts.at(global.name); }
+  std::string_view record_of(const ScannedGlobal& global) const { return texts.at(global.record); }
+  // Empty where it is not called.
+  std::span<const uint32_t> chain_of(const ScannedGlobal& global) const {
+    return links.span(global.first_link, global.link_count);
+  }
 };
 
 // Rows of a report: what a hostile file can make of it is no larger.
 inline constexpr size_t kMostGlobals = 4096, kMostFindings = 512;
+// Bytes of names in it, many times those of any real file.
+inline constexpr size_t kMostTextBytes = size_t{8} << 20;
 
 // "1 byte", "2 bytes"
 inline std::string bytes_text(uint64_t count) {

@@ -1,5 +1,8 @@
 #include "core/scan/scan.h"
 
+#include <memory>
+#include <mutex>
+
 #include "core/threads.h"
 
 namespace torchmap {
@@ -9,6 +12,26 @@ namespace {
 constexpr uint64_t kSmall = uint64_t{1} << 20;
 // torch.distributed.checkpoint writes one archive behind the other.
 constexpr std::string_view kSeriesEnd = ".distcp";
+
+// Rooms that threads take in turns.
+class ScanRooms {
+ public:
+  std::unique_ptr<ScanRoom> take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique<ScanRoom>();
+    std::unique_ptr<ScanRoom> room = std::move(idle_.back());
+    idle_.pop_back();
+    return room;
+  }
+  void give_back(std::unique_ptr<ScanRoom> room) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(room));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<ScanRoom>> idle_;
+};
 
 }  // namespace
 
@@ -45,14 +68,15 @@ std::vector<Result<ScanReport>> scan_files(std::span<const std::string> paths,
   found.reserve(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) found.emplace_back(ScanReport());
   FirstFailure outcome;
+  ScanRooms rooms;
   in_parallel(paths.size(), kTaken, [&](uint64_t begin, uint64_t end) noexcept {
-    ScanRoom room;
-    for (uint64_t i = begin; i < end && !outcome.stopped(); ++i) {
-      outcome.watch([&]() -> Status {
-        found[i] = scan_file(paths[i], options, room);
-        return {};
-      });
-    }
+    outcome.watch([&]() -> Status {
+      std::unique_ptr<ScanRoom> room = rooms.take();
+      for (uint64_t i = begin; i < end && !outcome.stopped(); ++i)
+        found[i] = scan_file(paths[i], options, *room);
+      rooms.give_back(std::move(room));
+      return {};
+    });
   });
   // Nothing fails as a whole but for want of memory.
   static_cast<void>(outcome.take());

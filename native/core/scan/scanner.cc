@@ -64,12 +64,13 @@ bool leads_outside(std::string_view name) {
   if (name.starts_with('/') || name.starts_with('\\')) return true;
   // A drive of Windows.
   if (name.size() > 1 && name[1] == ':') return true;
-  for (;;) {
-    const size_t end = name.find_first_of("/\\");
-    if (name.substr(0, end) == "..") return true;
-    if (end == std::string_view::npos) return false;
-    name.remove_prefix(end + 1);
+  const auto is_slash = [](char c) { return c == '/' || c == '\\'; };
+  for (size_t i = 1; i < name.size(); ++i) {
+    if (name[i] != '.' || name[i - 1] != '.') continue;
+    if ((i == 1 || is_slash(name[i - 2])) && (i + 1 == name.size() || is_slash(name[i + 1])))
+      return true;
   }
+  return false;
 }
 
 Status Scanner::stopped() const {
