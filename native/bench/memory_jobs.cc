@@ -128,6 +128,23 @@ Run copy_memory(const std::string& what, const std::string& subject, uint32_t th
   return {clock.ms(), 1, 0, pages};
 }
 
+// `subject` bytes that have their pages, each of them read on all cores and none written.
+Run sum_memory(const std::string&, const std::string& subject) {
+  const size_t size = size_of(subject), threads = std::max(std::thread::hardware_concurrency(), 1u);
+  const std::byte* source = filled(size, 1);
+  const size_t piece = (size / threads + 63) / 64 * 64;
+  std::atomic<uint64_t> sum = 0;
+  const auto work = [&](size_t start) {
+    sum += torchmap_touch(source + start, std::min(piece, size - start));
+  };
+  Clock clock;
+  std::vector<std::thread> helpers;
+  for (size_t start = piece; start < size; start += piece) helpers.emplace_back(work, start);
+  work(0);
+  for (std::thread& helper : helpers) helper.join();
+  return {clock.ms(), 1, sum, nullptr};
+}
+
 // A file that is in the page cache, read on all cores into memory that stays in their caches, and
 // not looked at: as fast as the system gives it.
 Run read_file(const std::string&, const std::string& path) {
@@ -219,9 +236,16 @@ Job find_job(const std::string& name) {
     };
   };
   const std::map<std::string, Job> jobs = {
-      {"mapping", touch_file}, {"memcpy", copying(1)},   {"memcpy-threads", copying(threads)},
-      {"reading", read_file},  {"crc32", checksum_file}, {"crc32-cached", checksum_cached},
-      {"convert", convert},    {"decode", decode},       {"core", open_core},
+      {"mapping", touch_file},
+      {"memcpy", copying(1)},
+      {"memcpy-threads", copying(threads)},
+      {"summing", sum_memory},
+      {"reading", read_file},
+      {"crc32", checksum_file},
+      {"crc32-cached", checksum_cached},
+      {"convert", convert},
+      {"decode", decode},
+      {"core", open_core},
   };
   const auto found = jobs.find(name);
   return found == jobs.end() ? Job() : found->second;
