@@ -43,6 +43,13 @@ test('files by their names, and by what they begin with', () => {
   })
 })
 
+test('what is compressed counts where its name says what it is', () => {
+  const names = ['a.pt.gz', 'b.pkl.xz', 'c.joblib.lzma', 'd.npy.z', 'e.7z']
+  const others = ['words.bin.gz', 'code.tar.gz', 'table.csv.xz', 'x.gz', 'model.pt.zip']
+  const root = tree('packed', Object.fromEntries([...names, ...others].map((name) => [name, ''])))
+  expect(Object.keys(found(root))).toEqual(names)
+})
+
 test('arrays and packed files are looked at for what they hold, not opened', async () => {
   const array = (descr: string) => {
     const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': (1,), }`.padEnd(117)

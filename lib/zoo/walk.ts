@@ -40,8 +40,8 @@ const HEAD = 262
 
 /** Files that only a directory has which is one checkpoint as a whole. */
 const OF_WHOLE = /^(\.metadata|.*\.distcp|mp_rank_\d\d.*_model_states\.pt|.*zero_pp_rank_.*\.pt)$/
-/** Arrays of objects are pickles; what is packed so can be anything. */
-const OTHERS = /\.(npy|npz|7z)$/i
+/** Arrays of objects are pickles; what is packed so can be anything, or what its name says. */
+const OTHERS = /\.(npy|npz|7z|(pt|pth|ckpt|pkl|pickle|th|joblib|npy|npz)\.(gz|z|xz|lzma))$/i
 const MODELS = /\.(safetensors|bin|pt|pth|ckpt|pkl|pickle|ptl|pt2|th|tar|model|weights|joblib)$/i
 
 /** All models in the order of their paths. Links are followed only to what lies below `path`. */

@@ -63,5 +63,7 @@ export function misnamed(path: string, kind: ContentKind, foreign: string): stri
   if (expected === undefined || expected.includes(kind)) return undefined
   // Nothing is known of it: that it is none of those it should be is for others to say.
   if (kind === '' && foreign === '') return undefined
+  // joblib compresses as it is told to, and finds out when it loads.
+  if (extension === 'joblib' && foreign.startsWith('a file compressed with')) return undefined
   return `the file is called .${extension} and is ${kind === '' ? foreign : WORDS[kind]}`
 }

@@ -1,6 +1,9 @@
 #include "core/archive/foreign.h"
 
 #include <algorithm>
+#include <array>
+
+#include "core/archive/lzma.h"
 
 namespace torchmap {
 
@@ -12,6 +15,7 @@ struct Magic {
   size_t offset;
   std::string_view bytes;
   std::string_view phrase;
+  Packing packing = Packing::kNone;
 };
 
 #define COMPRESSED(kind, command) \
@@ -23,18 +27,19 @@ constexpr Magic kMagics[] = {
      "a Git LFS pointer, not the file itself: run 'git lfs pull' where it was cloned"sv},
     {0, "# xet version"sv,
      "a Xet pointer, not the file itself: download it with a client that knows Xet"sv},
-    {0, "\x1F\x8B"sv, COMPRESSED("gzip", "gzip -d")},
-    {0, "\x78\x01"sv, COMPRESSED("zlib", "pigz -dz")},
-    {0, "\x78\x9C"sv, COMPRESSED("zlib", "pigz -dz")},
-    {0, "\x78\xDA"sv, COMPRESSED("zlib", "pigz -dz")},
+    {0, "\x1F\x8B"sv, COMPRESSED("gzip", "gzip -d"), Packing::kGzip},
+    {0, "\x78\x01"sv, COMPRESSED("zlib", "pigz -dz"), Packing::kZlib},
+    {0, "\x78\x5E"sv, COMPRESSED("zlib", "pigz -dz"), Packing::kZlib},
+    {0, "\x78\x9C"sv, COMPRESSED("zlib", "pigz -dz"), Packing::kZlib},
+    {0, "\x78\xDA"sv, COMPRESSED("zlib", "pigz -dz"), Packing::kZlib},
     {0, "\x28\xB5\x2F\xFD"sv, COMPRESSED("Zstandard", "zstd -d")},
     {0, "BZh"sv, COMPRESSED("bzip2", "bzip2 -d")},
     {0,
      "\xFD"
      "7zXZ\0"sv,
-     COMPRESSED("xz", "xz -d")},
+     COMPRESSED("xz", "xz -d"), Packing::kXz},
     {0, "\x04\x22\x4D\x18"sv, COMPRESSED("LZ4", "lz4 -d")},
-    {0, "7z\xBC\xAF\x27\x1C"sv, COMPRESSED("7-Zip", "7z x")},
+    {0, "7z\xBC\xAF\x27\x1C"sv, COMPRESSED("7-Zip", "7z x"), Packing::kSevenZip},
     {0, "Rar!\x1A\x07"sv, COMPRESSED("RAR", "unrar x")},
     {0, "GGUF"sv, "a GGUF file, the format of llama.cpp"sv},
     {0, "lmgg"sv, "a GGML file, the old format of llama.cpp"sv},
@@ -62,7 +67,21 @@ constexpr Magic kMagics[] = {
     {0, "PK\5\6"sv, "an empty zip archive"sv},
 };
 
+// It has no magic bytes.
+constexpr Magic kLzmaFile{0, {}, COMPRESSED("LZMA", "lzma -d"), Packing::kLzma};
+
 #undef COMPRESSED
+
+const Magic* magic_of(ByteSpan head) {
+  const std::string_view text = as_text(head);
+  for (const Magic& magic : kMagics) {
+    if (text.size() > magic.offset && text[magic.offset] == magic.bytes[0] &&
+        text.substr(magic.offset).starts_with(magic.bytes)) {
+      return &magic;
+    }
+  }
+  return looks_like_lzma(head) ? &kLzmaFile : nullptr;
+}
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
@@ -128,14 +147,23 @@ std::string describe_text(std::string_view head) {
 }  // namespace
 
 std::string_view foreign_format(ByteSpan head) {
-  const std::string_view text = as_text(head);
-  for (const Magic& magic : kMagics) {
-    if (text.size() > magic.offset && text[magic.offset] == magic.bytes[0] &&
-        text.substr(magic.offset).starts_with(magic.bytes)) {
-      return magic.phrase;
-    }
-  }
-  return {};
+  const Magic* const found = magic_of(head);
+  return found == nullptr ? std::string_view() : found->phrase;
+}
+
+Packing packing_of(ByteSpan head) {
+  // Asked of every string of a pickle: most are told by their first byte.
+  static constexpr auto kFirst = [] {
+    std::array<bool, 256> first{};
+    for (const Magic& magic : kMagics)
+      if (magic.packing != Packing::kNone) first[static_cast<uint8_t>(magic.bytes[0])] = true;
+    return first;
+  }();
+  if (head.empty()) return Packing::kNone;
+  if (!kFirst[std::to_integer<uint8_t>(head[0])])
+    return looks_like_lzma(head) ? Packing::kLzma : Packing::kNone;
+  const Magic* const found = magic_of(head);
+  return found == nullptr ? Packing::kNone : found->packing;
 }
 
 std::string describe_foreign(ByteSpan head, uint64_t size) {

@@ -16,4 +16,8 @@ std::string describe_foreign(ByteSpan head, uint64_t size);
 // The same for what begins with the magic bytes of another format, and empty for all else.
 std::string_view foreign_format(ByteSpan head);
 
+// Of these, the ones that the core can unpack.
+enum class Packing : uint8_t { kNone, kGzip, kZlib, kXz, kLzma, kSevenZip };
+Packing packing_of(ByteSpan head);
+
 }  // namespace torchmap

@@ -211,7 +211,8 @@ constexpr size_t kReadAtOnce = size_t{1} << 16, kGivenAtOnce = size_t{1} << 17;
 
 class Inflation {
  public:
-  Inflation(ByteSpan deflated, std::span<std::byte> target) : bits_(deflated), target_(target) {}
+  Inflation(ByteSpan deflated, std::span<std::byte> target)
+      : bits_(deflated), target_(target), fed_(deflated.size()) {}
   // From and to a stream, by way of memory of its own.
   explicit Inflation(InflateStream& stream)
       : stream_(&stream),
@@ -222,29 +223,19 @@ class Inflation {
         has_more_(true) {}
 
   Result<Inflated> run() {
-    for (bool is_last = false; !is_last;) {
-      if (!refill(bits_)) return std::move(failure_);
-      is_last = bits_.take(1) != 0;
-      const unsigned kind = bits_.take(2);
-      if (bits_.is_past_end()) return ends_early();
-      if (kind == 0) {
-        TRY(stored());
-      } else if (kind == 1) {
-        TRY(block(fixed_codes()));
-      } else if (kind == 2) {
-        TRY(read_codes());
-        TRY(block(own_));
-      } else {
-        return damaged("a block of an unknown type");
-      }
-      if (is_full_) return Inflated{given_ + at_ - kept_, false};
+    if (Status outcome = blocks(); !outcome.ok()) {
+      // What came out before the break is given away, too.
+      if (outcome.code() == Code::kBadRecord) drain(at_);
+      return outcome;
     }
     const uint64_t bytes = given_ + at_ - kept_;
+    if (is_full_) return Inflated{bytes, false, 0};
     if (stream_ != nullptr && !drain(at_)) {
       TRY(std::move(failure_));
-      return Inflated{bytes, false};
+      return Inflated{bytes, false, 0};
     }
-    return Inflated{bytes, true};
+    bits_.align();
+    return Inflated{bytes, true, fed_ - bits_.rest().size()};
   }
 
  private:
@@ -269,6 +260,7 @@ class Inflation {
       }
       has_more_ = *count > 0;
       have += *count;
+      fed_ += *count;
     }
     bits.move_to(at, at + have);
     return true;
@@ -287,6 +279,27 @@ class Inflation {
     std::memmove(target_.data(), target_.data() + at - kept_, kept_);
     at = kept_;
     return goes_on;
+  }
+
+  // Up to the last one, or until there is no room.
+  Status blocks() {
+    for (bool is_last = false; !is_last && !is_full_;) {
+      if (!refill(bits_)) return std::move(failure_);
+      is_last = bits_.take(1) != 0;
+      const unsigned kind = bits_.take(2);
+      if (bits_.is_past_end()) return ends_early();
+      if (kind == 0) {
+        TRY(stored());
+      } else if (kind == 1) {
+        TRY(block(fixed_codes()));
+      } else if (kind == 2) {
+        TRY(read_codes());
+        TRY(block(own_));
+      } else {
+        return damaged("a block of an unknown type");
+      }
+    }
+    return {};
   }
 
   Status stored() {
@@ -442,6 +455,7 @@ class Inflation {
   size_t at_ = 0;       // in the target
   size_t kept_ = 0;     // bytes at its start that were given away, for distances to lead to
   uint64_t given_ = 0;  // bytes that were given away
+  uint64_t fed_ = 0;    // deflated bytes that were read
   bool is_full_ = false;
   bool has_more_ = false;  // the stream may have bytes that were not read
   Status failure_;

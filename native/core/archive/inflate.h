@@ -17,6 +17,7 @@ inline bool can_inflate_to(uint64_t deflated, uint64_t size) {
 struct Inflated {
   uint64_t bytes = 0;  // that were written
   bool ended = false;  // the stream, and not only the room for it
+  uint64_t used = 0;   // deflated bytes up to its end, where it ended
 };
 
 // Inflates as much as `target` has room for. kBadRecord where the stream is not one or ends early.
@@ -33,7 +34,7 @@ class InflateStream {
 };
 
 // The same in memory that does not grow with the stream, from its first byte to its end or up to
-// where no more is wanted; also fails as reading and taking do.
+// where no more is wanted; also fails as reading and taking do. What comes before a break is given.
 Result<Inflated> inflate(InflateStream& stream);
 
 }  // namespace torchmap

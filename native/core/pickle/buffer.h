@@ -61,6 +61,8 @@ class Buffer {
     size_ += count;
   }
   void truncate(size_t size) { size_ = size; }
+  // By values that the caller has written behind the last; there is room for them.
+  void extend(size_t count) { size_ += count; }
 
  private:
   void swap(Buffer& other) noexcept {

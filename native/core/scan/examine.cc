@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/archive/foreign.h"
 #include "core/scan/calls.h"
 #include "core/scan/getattr.h"
 #include "core/text.h"
@@ -450,6 +451,7 @@ bool may_be_loaded(std::string_view bytes) {
   const auto first = static_cast<uint8_t>(bytes[0]);
   if (first == 0x80) return static_cast<uint8_t>(bytes[1]) <= 5;
   if (bytes.starts_with("PK\3\4") || bytes.starts_with("\x93NUMPY")) return true;
+  if (packing_of(as_bytes(bytes)) != Packing::kNone) return true;
   // Protocols 0 and 1, of which a global or a mark comes first in whatever calls something.
   return (first == 'c' || first == '(' || first == 'i' || first == '}' || first == ']') &&
          bytes.find('\n') != std::string_view::npos;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/archive/foreign.h"
 #include "core/archive/tar.h"
 #include "core/archive/zip_directory.h"
 #include "core/format/legacy_reader.h"
@@ -102,12 +101,12 @@ Status Scanner::scan(Source& source, const PicklePlace& place) {
   TRY_ASSIGN(const ByteSpan head, head_of(source, room));
   search_room_ += kSearchAtLeast + kSearchPerByte * source.size();
   const std::string_view text = as_text(head);
-  const bool outermost = place.depth == 0;
+  const bool is_file = place.depth == wrappings_;
   const auto is = [&](std::string_view content) {
-    if (outermost) report_.content = content;
+    if (place.depth == 0) report_.content = content;
   };
   if (text.starts_with("PK\3\4") || text.starts_with("PK\5\6")) {
-    if (outermost && is_series_) return series(source, place);
+    if (is_file && is_series_) return series(source, place);
     is("zip");
     return ZipScan(*this, source, place).run();
   }
@@ -124,7 +123,7 @@ Status Scanner::scan(Source& source, const PicklePlace& place) {
   } else {
     TRY(stream(source, place, starts_protocol(head) ? Sure::kExpected : Sure::kPossible));
   }
-  if (!outermost || source.size() < 22) return {};
+  if (!is_file || source.size() < 22) return {};
   auto directory = find_zip_directory(source);
   if (!directory.ok() || directory->count == 0) return {};
   report_.is_incomplete = true;
@@ -146,17 +145,20 @@ Status Scanner::also_pickle(Source& source, const PicklePlace& place, const char
 
 Status Scanner::stream(Source& source, const PicklePlace& place, Sure sure) {
   TRY_ASSIGN(const Attempt first, attempt(source, place, 0, sure));
-  const bool outermost = place.depth == 0;
+  const bool outermost = place.depth == 0, is_file = place.depth == wrappings_;
   if (!first.counted) {
     std::vector<std::byte> room;
     TRY_ASSIGN(const ByteSpan head, head_of(source, room));
     const std::string_view foreign = foreign_format(head);
-    if (outermost) report_.foreign = describe_foreign(head, source.size());
+    const std::string what = is_file ? describe_foreign(head, source.size()) : std::string();
+    if (outermost) report_.foreign = what;
+    if (const Packing packing = packing_of(head); packing != Packing::kNone) {
+      return packed(source, place, packing, true);
+    }
     if (hides_something(foreign)) {
-      unread((outermost ? "the file is " : "the record is ") + std::string(foreign), place,
+      unread((is_file ? "the file is " : "the record is ") + std::string(foreign), place,
              place.offset);
-    } else if (outermost && report_.foreign.empty() &&
-               (first.next > 0 || head[0] == std::byte{0x80})) {
+    } else if (is_file && what.empty() && (first.next > 0 || head[0] == std::byte{0x80})) {
       unread("the file begins like a pickle and is none behind byte " + std::to_string(first.next),
              place, place.offset + first.next);
     }
@@ -230,7 +232,7 @@ Result<Scanner::Attempt> Scanner::attempt(Source& source, const PicklePlace& pla
 
   const bool names = names_something(*result.pool);
   const bool has_reason = names || (starts_protocol(bytes) && result.next - at >= 4) ||
-                          (result.next == source.size() && place.depth == 0) ||
+                          (result.next == source.size() && place.depth == wrappings_) ||
                           (result.ok && is_legacy_magic(*result.pool, result.decoded.root));
   result.counted = sure == Sure::kExpected || (result.ok ? has_reason : names);
   if (!result.counted) {
@@ -265,8 +267,16 @@ Status Scanner::carried(const std::vector<CarriedBytes>& rows, const PicklePlace
     } else {
       const uint64_t globals = report_.globals.size() + report_.globals_dropped;
       const bool archive = row.bytes.starts_with("PK") || row.bytes.starts_with("\x93");
+      const Packing packing = packing_of(as_bytes(row.bytes));
       if (archive) {
         TRY(scan(bytes, here));
+      } else if (packing != Packing::kNone) {
+        const uint64_t before = pickles_;
+        TRY(packed(bytes, here, packing, false));
+        if (pickles_ == before) {
+          std::swap(outer, storages_);
+          continue;
+        }
       } else {
         TRY_ASSIGN(const Attempt found, attempt(bytes, here, 0, Sure::kPossible));
         if (!found.counted) {

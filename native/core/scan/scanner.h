@@ -8,10 +8,14 @@
 #include <set>
 #include <span>
 
+#include "core/archive/foreign.h"
+#include "core/archive/unpacking.h"
 #include "core/archive/zip.h"
 #include "core/scan/examine.h"
 
 namespace torchmap {
+
+struct SevenZipMember;
 
 struct ScanOptions {
   Limits limits;
@@ -72,6 +76,13 @@ class Scanner {
   Status tar(Source& source, const PicklePlace& place);
   Status tar_numbers(Source& source, const PicklePlace& place, bool has_elements);
   Status npy(Source& source, const PicklePlace& place);
+  // What is compressed. Where it is not known to be, what is broken says nothing by itself.
+  Status packed(Source& source, const PicklePlace& place, Packing packing, bool is_known);
+  Status seven_zip(Source& source, const PicklePlace& place, bool is_known);
+  Status seven_zip_member(Unpacked& folder, const SevenZipMember& member, const PicklePlace& place);
+  Status unpacked(const Unpacked& out, const PicklePlace& place);
+  Status behind_packed(Source& source, const PicklePlace& place, uint64_t at);
+  uint64_t room_for_inflated() const;
   Result<Attempt> decode(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
   Result<Attempt> attempt(Source& source, const PicklePlace& place, uint64_t at, Sure sure);
   Status carried(const std::vector<CarriedBytes>& rows, const PicklePlace& place);
@@ -90,6 +101,8 @@ class Scanner {
   uint64_t searched_ = 0;     // bytes that were decoded while pickles were looked for
   uint64_t search_room_ = 0;  // bytes that may be
   uint64_t inflated_left_ = kMostInflatedBytes;
+  // As many compressions the file as a whole is in: what is that deep is the file.
+  unsigned wrappings_ = 0;
 };
 
 // A part of a source, from its own byte 0; the source outlives it.

@@ -24,10 +24,13 @@ constexpr size_t kSweepChunk = size_t{1} << 20;
 constexpr uint64_t kInflatedAtOnce = uint64_t{1} << 18;
 // Bytes by which deflated ones may be more than the sixty-fourth part longer than inflated.
 constexpr uint64_t kSlack = uint64_t{1} << 16;
-// First bytes of pickles, which are opcodes that need nothing on the stack; of archives and arrays.
+// First bytes of pickles, which are opcodes that need nothing on the stack; of archives, arrays and
+// what is compressed.
 constexpr std::string_view kLoadable =
     "\x80\x82\x83\x84\x88\x89\x8A\x8B\x8C\x8D\x8E\x8F\x93\x95\x96"
-    "()BCFGIJKLMNPSTUVX]c}";
+    "()BCFGIJKLMNPSTUVX]c}"
+    "\x1Fx\xFD"
+    "7";
 
 bool is_word(Source& source, uint64_t offset, uint32_t word) {
   std::array<std::byte, 4> bytes;
@@ -206,11 +209,12 @@ Result<bool> ZipScan::begins_loadable(const Payload& place) {
 Status Scanner::scan_record(Source& bytes, const PicklePlace& place, std::string_view name,
                             uint16_t flags) {
   if (too_deep(place)) return {};
-  std::array<std::byte, 4> head{};
-  TRY(bytes.read(0, std::span(head).first(std::min<size_t>(head.size(), bytes.size()))));
-  const bool archive = as_text(head) == "PK\3\4";
+  std::array<std::byte, 20> room{};
+  const auto head = std::span(room).first(std::min<size_t>(room.size(), bytes.size()));
+  TRY(bytes.read(0, head));
+  const bool archive = as_text(head).starts_with("PK\3\4");
   const bool encrypted = (flags & kEncryptedFlag) != 0;
-  const bool expected = is_named_pickle(name) && !archive;
+  const bool expected = is_named_pickle(name) && !archive && packing_of(head) == Packing::kNone;
   if (expected && !encrypted) {
     search_room_ += kSweepChunk + 4 * bytes.size();
     return stream(bytes, place, Sure::kExpected);
