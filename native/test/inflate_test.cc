@@ -28,6 +28,7 @@ struct Sample {
   std::string deflated, text;
 };
 
+// Of each type of block one.
 std::vector<Sample> samples() {
   return {
       {unhex("010500faff68656c6c6f"), "hello"},
@@ -193,10 +194,10 @@ TEST(says_how_many_bytes_a_stream_had) {
 }
 
 TEST(gives_what_comes_before_a_break) {
-  const auto& [deflated, text] = samples()[2];
-  Parts parts(std::string_view(deflated).substr(0, deflated.size() - 20), 7);
+  const Sample sample = samples()[2];
+  Parts parts(std::string_view(sample.deflated).substr(0, sample.deflated.size() - 20), 7);
   EXPECT_FALSE(inflate(parts).ok());
-  EXPECT_TRUE(parts.text.size() > 100 && text.starts_with(parts.text));
+  EXPECT_TRUE(parts.text.size() > 100 && sample.text.starts_with(parts.text));
 }
 
 TEST(inflates_no_stream_that_cannot_be_read) {
