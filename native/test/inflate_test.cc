@@ -6,19 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
+#include "packed_bytes.h"
 
 using namespace torchmap;
 using namespace torchmap::check;
 
 namespace {
-
-std::string unhex(std::string_view digits) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < digits.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
-  return bytes;
-}
 
 // All of it, as far as `room` goes; "BAD_RECORD" and the like where it is none.
 std::string inflated(std::string_view deflated, size_t room = 5000) {
@@ -34,17 +27,6 @@ std::string inflated(std::string_view deflated, size_t room = 5000) {
 struct Sample {
   std::string deflated, text;
 };
-
-std::string letters() {
-  std::string text;
-  uint32_t state = 1;
-  for (int i = 0; i < 600; ++i) {
-    state = state * 1103515245 + 12345;
-    const uint32_t value = (state >> 16) & 0xFF;
-    text += value < 250 ? "aaaaaaaabbbbccdz"[value & 15] : static_cast<char>(value);
-  }
-  return text + text.substr(0, 100) + std::string(500, 'z');
-}
 
 // Of each type of block one.
 std::vector<Sample> samples() {
@@ -193,6 +175,29 @@ TEST(inflates_streams_as_far_as_is_wanted) {
   EXPECT_TRUE(parts.text.size() > 1000 && sample.text.starts_with(parts.text));
   EXPECT_TRUE(parts.text.size() < sample.text.size());
   EXPECT_EQ(done->bytes, parts.text.size());
+}
+
+TEST(says_how_many_bytes_a_stream_had) {
+  for (const auto& [deflated, text] : samples()) {
+    const std::string longer = deflated + "behind it and more";
+    std::vector<std::byte> target(text.size() + 1);
+    auto whole = inflate(as_bytes(longer), target);
+    ASSERT_TRUE(whole.ok() && whole->ended);
+    EXPECT_EQ(whole->used, deflated.size());
+    for (const size_t part : {1, 3, 8, 1000}) {
+      Parts parts(longer, part);
+      auto done = inflate(parts);
+      ASSERT_TRUE(done.ok());
+      EXPECT_EQ(done->used, deflated.size());
+    }
+  }
+}
+
+TEST(gives_what_comes_before_a_break) {
+  const Sample sample = samples()[2];
+  Parts parts(std::string_view(sample.deflated).substr(0, sample.deflated.size() - 20), 7);
+  EXPECT_FALSE(inflate(parts).ok());
+  EXPECT_TRUE(parts.text.size() > 100 && sample.text.starts_with(parts.text));
 }
 
 TEST(inflates_no_stream_that_cannot_be_read) {

@@ -139,7 +139,7 @@ struct Symbols {
   }
 
  private:
-  unsigned length(unsigned which, unsigned place) {
+  unsigned length(unsigned which, size_t place) {
     uint16_t* const p = all + which;
     if (coder.bit(p[0]) == 0) return coder.tree(p + kLengthLow + place * 8, 3);
     if (coder.bit(p[1]) == 0) return 8 + coder.tree(p + kLengthMiddle + place * 8, 3);
@@ -147,7 +147,7 @@ struct Symbols {
   }
   uint32_t distance(unsigned length) {
     constexpr unsigned kFirstWithBits = 4, kFirstFar = 14, kAlign = 4;
-    const unsigned slot = coder.tree(all + kSlots + std::min(length, 3U) * 64, 6);
+    const unsigned slot = coder.tree(all + kSlots + size_t{std::min(length, 3U)} * 64, 6);
     if (slot < kFirstWithBits) return slot;
     const unsigned bits = (slot >> 1) - 1;
     const uint32_t base = (2 | (slot & 1)) << bits;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/archive/gzip.h"
 #include "core/archive/inflate.h"
 #include "core/archive/zip_layout.h"
 #include "core/format/package_reader.h"
@@ -36,6 +37,23 @@ bool is_word(Source& source, uint64_t offset, uint32_t word) {
   std::array<std::byte, 4> bytes;
   return fits(offset, bytes.size(), source.size()) && source.read(offset, bytes).ok() &&
          load_le<uint32_t>(bytes.data()) == word;
+}
+
+struct InflatedToBreak {
+  uint64_t bytes = 0;
+  bool ended = false;
+  std::optional<std::string> fault;
+};
+
+InflatedToBreak inflate_to_break(ByteSpan stored, std::span<std::byte> target) {
+  if (auto done = inflate(stored, target); done.ok()) return {done->bytes, done->ended, {}};
+  // Once more, to see how much comes out.
+  SpanSource source(stored);
+  Feed feed(source, 0, source.size());
+  Unpacked out(target.size());
+  Status outcome = unpack_deflate(feed, out);
+  std::copy(out.bytes().begin(), out.bytes().end(), target.begin());
+  return {out.size(), false, outcome.ok() ? "" : std::move(outcome.failure().message)};
 }
 
 // Where torch looks for the elements of a storage, in front of its key.
@@ -186,12 +204,16 @@ Status ZipScan::deflated(uint32_t index) {
              bytes_at(source_, place.offset,
                       std::min(place.size, row.size + row.size / 64 + kSlack), room_for_stored));
   std::vector<std::byte> bytes(static_cast<size_t>(row.size));
-  auto done = inflate(stored, bytes);
-  if (!done.ok()) return unread(done.status().failure().message);
-  if (done->bytes != row.size || !done->ended)
-    return unread("it becomes " + std::string(done->ended ? "" : "more than ") +
-                  bytes_text(done->bytes) + " where the archive says " + std::to_string(row.size));
-  SpanSource inflated(bytes);
+  const auto done = inflate_to_break(stored, bytes);
+  if (done.fault) {
+    TRY(unread(*done.fault));
+  } else if (done.bytes != row.size || !done.ended) {
+    TRY(unread("it becomes " + std::string(done.ended ? "" : "more than ") +
+               bytes_text(done.bytes) + " where the archive says " + std::to_string(row.size)));
+  }
+  if (done.bytes == 0) return {};
+  // What comes before a break runs all the same where a reader does not wait for the end.
+  SpanSource inflated(ByteSpan(bytes).first(static_cast<size_t>(done.bytes)));
   return scanner_.scan_record(inflated, inside(row.name, place.offset, false), row.name, row.flags);
 }
 
