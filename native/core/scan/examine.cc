@@ -18,20 +18,6 @@ constexpr std::string_view kDangerousRule = "safe/dangerous-global",
 // Shortest text that could be a pickle which names something: "ca\nb\n."
 constexpr size_t kShortestPickle = 6;
 
-bool is_computed(const GlobalName& global) {
-  return global.module == kComputedModule && global.name == kComputedName;
-}
-
-std::string full_name(const GlobalName& global) {
-  if (is_computed(global)) return std::string(kComputedName);
-  std::string name;
-  name.reserve(global.module.size() + 1 + global.name.size());
-  name += global.module;
-  name += '.';
-  name += global.name;
-  return name;
-}
-
 bool is_identifier(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c == '.' || static_cast<uint8_t>(c) >= 0x80;
@@ -39,17 +25,6 @@ bool is_identifier(char c) {
 
 bool is_path(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_identifier);
-}
-
-// The same for a sentence, which has many names and is for people to read.
-std::string shown_name(const GlobalName& global) {
-  constexpr size_t kMost = 200;
-  std::string name = full_name(global);
-  if (name.size() <= kMost) return name;
-  size_t end = kMost;
-  while (end > 0 && (static_cast<uint8_t>(name[end]) & 0xC0) == 0x80) --end;  // whole characters
-  name.resize(end);
-  return name + "...";
 }
 
 class Examination {
@@ -428,22 +403,6 @@ bool names_something(const Pool& pool) {
   return std::any_of(pool.globals.begin(), pool.globals.end(), [](const GlobalName& global) {
     return is_computed(global) || is_plausible(global);
   });
-}
-
-uint32_t ScanReport::add_text(std::string_view text) {
-  texts.text += text;
-  texts.ends.push(texts.text.size());
-  return static_cast<uint32_t>(texts.size() - 1);
-}
-
-void add_finding(ScanReport& report, std::string_view rule, std::string message,
-                 const PicklePlace& place, uint64_t offset) {
-  if (report.findings.size() >= kMostFindings) {
-    ++report.findings_dropped;
-    return;
-  }
-  report.findings.push_back(
-      {rule, std::move(message), place.record, place.base + offset, place.in_file});
 }
 
 bool may_be_loaded(std::string_view bytes) {

@@ -10,15 +10,6 @@
 
 namespace torchmap {
 
-// Where a pickle is.
-struct PicklePlace {
-  std::string record;   // or empty
-  uint64_t offset = 0;  // bytes from the start of the record or file
-  uint64_t base = 0;    // bytes from the start of the file to that of the record, for findings
-  bool in_file = true;  // whether that is known: not of what was inflated or spelled otherwise
-  unsigned depth = 0;   // how many things it is inside of
-};
-
 // Bytes of a storage by its key, as the largest tensor needs them.
 using StorageUses = std::unordered_map<std::string, uint64_t, SeededHash>;
 
@@ -40,10 +31,6 @@ std::vector<CarriedBytes> examine_pickle(const Pool& pool, ByteSpan pickle,
 // Whether a global could be one: identifiers between dots.
 bool is_plausible(const GlobalName& global);
 bool names_something(const Pool& pool);
-
-// Adds a finding, as long as there is room.
-void add_finding(ScanReport& report, std::string_view rule, std::string message,
-                 const PicklePlace& place, uint64_t offset);
 
 // Whether bytes begin like a pickle or an archive.
 bool may_be_loaded(std::string_view bytes);

@@ -49,6 +49,26 @@ struct ScanReport {
   }
 };
 
+// Where a pickle is.
+struct PicklePlace {
+  std::string record;   // or empty
+  uint64_t offset = 0;  // bytes from the start of the record or file
+  uint64_t base = 0;    // bytes from the start of the file to that of the record, for findings
+  bool in_file = true;  // whether that is known: not of what was inflated or spelled otherwise
+  unsigned depth = 0;   // how many things it is inside of
+};
+
+// Adds a finding, as long as there is room.
+void add_finding(ScanReport& report, std::string_view rule, std::string message,
+                 const PicklePlace& place, uint64_t offset);
+
+// One that the pickle puts together while it runs.
+bool is_computed(const GlobalName& global);
+// module.name
+std::string full_name(const GlobalName& global);
+// The same for a sentence, which has many names and is for people to read.
+std::string shown_name(const GlobalName& global);
+
 // Rows of a report: what a hostile file can make of it is no larger.
 inline constexpr size_t kMostGlobals = 4096, kMostFindings = 512;
 // Bytes of names in it, many times those of any real file.
