@@ -98,7 +98,7 @@ class Examination {
 
 uint32_t Examination::text_of(uint32_t index) {
   uint32_t& known = texts_[index];
-  if (known == kNone) known = report_.add_text(full_name(pool_.globals[index]));
+  if (known == kNone) known = report_.add_name(pool_.globals[index]);
   return known;
 }
 

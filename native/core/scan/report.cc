@@ -8,24 +8,24 @@ bool is_computed(const GlobalName& global) {
   return global.module == kComputedModule && global.name == kComputedName;
 }
 
-std::string full_name(const GlobalName& global) {
+std::string shown_name(const GlobalName& global) {
   if (is_computed(global)) return std::string(kComputedName);
-  std::string name;
-  name.reserve(global.module.size() + 1 + global.name.size());
-  name += global.module;
+  constexpr size_t kMost = 200;
+  std::string name(global.module);
   name += '.';
   name += global.name;
-  return name;
-}
-
-std::string shown_name(const GlobalName& global) {
-  constexpr size_t kMost = 200;
-  std::string name = full_name(global);
   if (name.size() <= kMost) return name;
   size_t end = kMost;
   while (end > 0 && (static_cast<uint8_t>(name[end]) & 0xC0) == 0x80) --end;  // whole characters
   name.resize(end);
   return name + "...";
+}
+
+uint32_t ScanReport::add_name(const GlobalName& global) {
+  if (is_computed(global)) return add_text(kComputedName);
+  texts.text += global.module;
+  texts.text += '.';
+  return add_text(global.name);
 }
 
 uint32_t ScanReport::add_text(std::string_view text) {

@@ -41,6 +41,7 @@ struct ScanReport {
   uint64_t findings_dropped = 0;
 
   uint32_t add_text(std::string_view text);
+  uint32_t add_name(const GlobalName& global);  // module.name
   std::string_view name_of(const ScannedGlobal& global) const { return texts.at(global.name); }
   std::string_view record_of(const ScannedGlobal& global) const { return texts.at(global.record); }
   // Empty where it is not called.
@@ -64,9 +65,7 @@ void add_finding(ScanReport& report, std::string_view rule, std::string message,
 
 // One that the pickle puts together while it runs.
 bool is_computed(const GlobalName& global);
-// module.name
-std::string full_name(const GlobalName& global);
-// The same for a sentence, which has many names and is for people to read.
+// module.name for a sentence, which has many names and is for people to read.
 std::string shown_name(const GlobalName& global);
 
 // Rows of a report: what a hostile file can make of it is no larger.
