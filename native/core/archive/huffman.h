@@ -128,7 +128,7 @@ class Huffman {
       const unsigned size = 1U << (length - 1);
       std::memcpy(&fast_[size], fast_.data(), size * sizeof fast_[0]);
       for (unsigned i = 0; i < counts_[length]; ++i) {
-        fast_[code] = static_cast<uint16_t>(*symbol++ << 4 | length);
+        fast_[code] = static_cast<uint16_t>(unsigned{*symbol++} << 4 | length);
         unsigned bit = size;
         for (; (code & bit) != 0; bit >>= 1) code ^= bit;
         code |= bit;
