@@ -2,22 +2,14 @@
 import type { Finding, Status } from './result'
 import { RULES, type RuleId } from './rules'
 
-/** What a finding is about. */
-type Place = { [K in 'path' | 'record' | 'tensor' | 'offset']?: Finding[K] | undefined }
-
-type Writable<T> = { -readonly [K in keyof T]: T[K] }
-
 /** A finding of a rule; `message` says what was found here, in one sentence. */
-export function finding(rule: RuleId, message: string, place: Place = {}): Finding {
+export function finding(
+  rule: RuleId,
+  message: string,
+  place: Pick<Finding, 'path' | 'record' | 'tensor' | 'offset'> = {},
+): Finding {
   const { severity, remedy } = RULES[rule]
-  const found: Writable<Partial<Finding>> = { rule, severity, message: sentence(message) }
-  const { path, record, tensor, offset } = place
-  if (path !== undefined) found.path = path
-  if (record !== undefined) found.record = record
-  if (tensor !== undefined) found.tensor = tensor
-  if (offset !== undefined) found.offset = offset
-  found.remedy = remedy
-  return found as Finding
+  return { rule, severity, message: sentence(message), ...place, remedy }
 }
 
 /** As bad as the worst of them. */

@@ -4,7 +4,7 @@
 #include "addon/entries.h"
 #include "addon/promise_worker.h"
 #include "addon/values.h"
-#include "core/torch/text_numbers.h"
+#include "core/scan/text_numbers.h"
 
 namespace torchmap::addon {
 namespace {

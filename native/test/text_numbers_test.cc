@@ -1,5 +1,5 @@
 // Texts get one number each, however many there are.
-#include "core/torch/text_numbers.h"
+#include "core/scan/text_numbers.h"
 
 #include "check.h"
 

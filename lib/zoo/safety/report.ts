@@ -81,8 +81,8 @@ export class Reports {
     const [rule, message, record] = [this.#text() as RuleId, this.#text(), this.#text()]
     const offset = this.#number()
     return finding(rule, message, {
-      record: record === '' ? undefined : record,
-      offset: offset < 0 ? undefined : offset,
+      ...(record === '' ? {} : { record }),
+      ...(offset < 0 ? {} : { offset }),
     })
   }
 

@@ -119,10 +119,7 @@ async function scanGroup(
   let failed = 0
   return paths.map((path) => {
     const report = reports.next(path)
-    if (report !== undefined) {
-      const { safety, globals, findings, content } = report
-      return { path, safety, globals, findings, content }
-    }
+    if (report !== undefined) return { path, ...report }
     const { message } = errorFrom(failures[failed++]!, path)
     const findings = [finding('whole/system', message)]
     return { path, safety: 'incomplete', globals: [], findings, content: '' }

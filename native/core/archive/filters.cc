@@ -5,6 +5,12 @@
 namespace torchmap {
 namespace {
 
+constexpr uint64_t kDelta = 0x03, kX86 = 0x04;
+// From that of Delta on.
+constexpr std::array kFilterNames = {"Delta",       "BCJ (x86)",   "BCJ (PowerPC)",
+                                     "BCJ (IA-64)", "BCJ (ARM)",   "BCJ (ARM Thumb)",
+                                     "BCJ (SPARC)", "BCJ (ARM64)", "BCJ (RISC-V)"};
+
 bool is_sign(uint32_t byte) { return byte == 0 || byte == 0xFF; }
 
 }  // namespace
@@ -51,6 +57,23 @@ void undo_x86(std::span<std::byte> bytes) {
     for (unsigned i = 0; i < 3; ++i) p[1 + i] = static_cast<std::byte>(place >> (8 * i) & 0xFF);
     p[4] = (place >> 24 & 1) != 0 ? std::byte{0xFF} : std::byte{0};
     at += kInstruction;
+  }
+}
+
+const char* filter_name(uint64_t id) {
+  return id >= kDelta && id - kDelta < kFilterNames.size() ? kFilterNames[id - kDelta] : nullptr;
+}
+
+// x86 may say where the bytes would stand in memory; nobody does.
+bool is_filter(uint64_t id, ByteSpan properties) {
+  return (id == kDelta && properties.size() == 1) || (id == kX86 && properties.empty());
+}
+
+void undo_filter(uint64_t id, ByteSpan properties, std::span<std::byte> bytes) {
+  if (id == kDelta) {
+    undo_delta(bytes, std::to_integer<size_t>(properties[0]) + 1);
+  } else {
+    undo_x86(bytes);
   }
 }
 

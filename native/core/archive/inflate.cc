@@ -80,20 +80,20 @@ class Inflation {
         target_(output_.get(), kWindow + kGivenAtOnce),
         has_more_(true) {}
 
-  Result<Inflated> run() {
-    if (Status outcome = blocks(); !outcome.ok()) {
+  Status run(Inflated& done) {
+    Status outcome = blocks();
+    done = {given_ + at_ - kept_, false, 0};
+    if (!outcome.ok()) {
       // What came out before the break is given away, too.
       if (outcome.code() == Code::kBadRecord) drain(at_);
       return outcome;
     }
-    const uint64_t bytes = given_ + at_ - kept_;
-    if (is_full_) return Inflated{bytes, false, 0};
-    if (stream_ != nullptr && !drain(at_)) {
-      TRY(std::move(failure_));
-      return Inflated{bytes, false, 0};
-    }
+    if (is_full_) return {};
+    if (stream_ != nullptr && !drain(at_)) return std::move(failure_);
     bits_.align();
-    return Inflated{bytes, true, fed_ - bits_.rest().size()};
+    done.ended = true;
+    done.used = fed_ - bits_.rest().size();
+    return {};
   }
 
  private:
@@ -323,11 +323,19 @@ class Inflation {
 }  // namespace
 
 Result<Inflated> inflate(ByteSpan deflated, std::span<std::byte> target) {
-  return Inflation(deflated, target).run();
+  Inflated done;
+  TRY(inflate(deflated, target, done));
+  return done;
+}
+
+Status inflate(ByteSpan deflated, std::span<std::byte> target, Inflated& done) {
+  return Inflation(deflated, target).run(done);
 }
 
 Result<Inflated> inflate(InflateStream& stream) {
-  return std::make_unique<Inflation>(stream)->run();
+  Inflated done;
+  TRY(std::make_unique<Inflation>(stream)->run(done));
+  return done;
 }
 
 }  // namespace torchmap

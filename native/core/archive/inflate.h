@@ -22,6 +22,8 @@ struct Inflated {
 
 // Inflates as much as `target` has room for. kBadRecord where the stream is not one or ends early.
 Result<Inflated> inflate(ByteSpan deflated, std::span<std::byte> target);
+// The same; `done` also has what came before a break.
+Status inflate(ByteSpan deflated, std::span<std::byte> target, Inflated& done);
 
 // Deflated bytes that come one part after another, and those that they become.
 class InflateStream {

@@ -13,8 +13,8 @@
 namespace torchmap {
 namespace {
 
-constexpr uint64_t kCopy = 0x00, kDeltaId = 0x03, kX86Id = 0x04, kOldX86Id = 0x03030103,
-                   kLzma2Id = 0x21, kLzmaId = 0x030101, kDeflate = 0x040108, kAes = 0x06F10701;
+constexpr uint64_t kCopy = 0x00, kLzma2Id = 0x21, kLzmaId = 0x030101, kDeflate = 0x040108,
+                   kAes = 0x06F10701;
 
 struct Method {
   uint64_t id;
@@ -22,13 +22,18 @@ struct Method {
 };
 // Methods.txt of the LZMA SDK.
 constexpr Method kOtherMethods[] = {
-    {0x05, "BCJ (PowerPC)"},     {0x06, "BCJ (IA-64)"},     {0x07, "BCJ (ARM)"},
-    {0x08, "BCJ (ARM Thumb)"},   {0x09, "BCJ (SPARC)"},     {0x0A, "BCJ (ARM64)"},
-    {0x0B, "BCJ (RISC-V)"},      {0x0303011B, "BCJ2"},      {0x03030205, "BCJ (PowerPC)"},
-    {0x03030401, "BCJ (IA-64)"}, {0x03030501, "BCJ (ARM)"}, {0x03030701, "BCJ (ARM Thumb)"},
-    {0x03030805, "BCJ (SPARC)"}, {0x030401, "PPMd"},        {0x040109, "Deflate64"},
-    {0x040202, "BZip2"},         {0x04F71101, "Zstandard"},
+    {0x0303011B, "BCJ2"}, {0x030401, "PPMd"},        {0x040109, "Deflate64"},
+    {0x040202, "BZip2"},  {0x04F71101, "Zstandard"},
 };
+
+// Filters had longer ids once: those from x86 to SPARC.
+uint64_t filter_id(uint64_t id) {
+  constexpr std::array<uint64_t, 6> kOld{0x03030103, 0x03030205, 0x03030401,
+                                         0x03030501, 0x03030701, 0x03030805};
+  constexpr uint64_t kFirst = 0x04;
+  const auto found = std::find(kOld.begin(), kOld.end(), id);
+  return found == kOld.end() ? id : kFirst + static_cast<uint64_t>(found - kOld.begin());
+}
 
 // A header may be packed, and the header of that again; and it has no more bytes than these and for
 // each byte of the archive.
@@ -41,8 +46,7 @@ std::string method_name(uint64_t id) {
   if (id == kLzmaId) return "LZMA";
   if (id == kLzma2Id) return "LZMA2";
   if (id == kDeflate) return "Deflate";
-  if (id == kDeltaId) return "Delta";
-  if (id == kX86Id || id == kOldX86Id) return "BCJ (x86)";
+  if (const char* const name = filter_name(filter_id(id))) return name;
   const auto found = std::find_if(std::begin(kOtherMethods), std::end(kOtherMethods),
                                   [&](const Method& method) { return method.id == id; });
   return found == std::end(kOtherMethods) ? "method " + std::to_string(id) : found->name;
@@ -70,20 +74,6 @@ Status copy(Feed& feed, uint64_t size, Unpacked& out) {
   return {};
 }
 
-// Whether a method only changes bytes in place, and is known.
-bool is_filter(const SevenZipCoder& coder) {
-  return coder.id == kX86Id || coder.id == kOldX86Id ||
-         (coder.id == kDeltaId && coder.properties.size() == 1);
-}
-
-void undo_filter(const SevenZipCoder& coder, std::span<std::byte> bytes) {
-  if (coder.id == kDeltaId) {
-    undo_delta(bytes, std::to_integer<size_t>(coder.properties[0]) + 1);
-  } else {
-    undo_x86(bytes);
-  }
-}
-
 }  // namespace
 
 Status SevenZip::unpack(Source& source, const SevenZipFolder& folder, Unpacked& out) const {
@@ -91,7 +81,10 @@ Status SevenZip::unpack(Source& source, const SevenZipFolder& folder, Unpacked& 
   SevenZipHeader header(ByteSpan(header_).subspan(folder.method_at), source.size(), limits);
   TRY_ASSIGN(const SevenZipMethods methods, header.methods());
   const std::span<const SevenZipCoder> coders(methods.coders);
-  if (!methods.is_chain || !std::all_of(coders.begin() + 1, coders.end(), is_filter))
+  const auto can_be_undone = [](const SevenZipCoder& coder) {
+    return is_filter(filter_id(coder.id), coder.properties);
+  };
+  if (!methods.is_chain || !std::all_of(coders.begin() + 1, coders.end(), can_be_undone))
     return not_read(coders);
   const uint64_t id = coders[0].id;
   const ByteSpan properties = coders[0].properties;
@@ -111,7 +104,8 @@ Status SevenZip::unpack(Source& source, const SevenZipFolder& folder, Unpacked& 
   } else {
     return not_read(coders);
   }
-  for (const SevenZipCoder& filter : coders.subspan(1)) undo_filter(filter, out.from(0));
+  for (const SevenZipCoder& filter : coders.subspan(1))
+    undo_filter(filter_id(filter.id), filter.properties, out.from(0));
   TRY(std::move(outcome));
   if (out.size() == folder.size) return {};
   return Status(Code::kBadRecord, std::to_string(out.size()) +

@@ -18,7 +18,7 @@ constexpr std::string_view kXzMagic(
     6),
     kXzEnd = "YZ";
 constexpr size_t kStreamHeader = 12, kStreamFooter = 12;
-constexpr uint64_t kDelta = 0x03, kX86 = 0x04, kLzma2 = 0x21;
+constexpr uint64_t kLzma2 = 0x21;
 constexpr unsigned kCheckCrc32 = 1, kCheckCrc64 = 4;
 
 // CRC-64 of ECMA-182, reflected.
@@ -45,14 +45,6 @@ Status xz_broken(const char* what) {
 Status xz_checksum(const char* what) {
   return Status(Code::kChecksumMismatch, std::string("the bytes of ") + what +
                                              " of the xz stream do not match its checksum");
-}
-
-const char* filter_name(uint64_t id) {
-  constexpr std::array kNames = {"Delta",       "BCJ (x86)",   "BCJ (PowerPC)",
-                                 "BCJ (IA-64)", "BCJ (ARM)",   "BCJ (ARM Thumb)",
-                                 "BCJ (SPARC)", "BCJ (ARM64)", "BCJ (RISC-V)"};
-  constexpr uint64_t kFirst = 3;
-  return id >= kFirst && id - kFirst < kNames.size() ? kNames[id - kFirst] : "unknown";
 }
 
 // Seven bits a byte, the lowest first; in its only spelling.
@@ -93,9 +85,13 @@ class XzStream {
     bool operator==(const Block&) const = default;
   };
 
+  struct Filter {
+    uint64_t id;
+    std::vector<std::byte> properties;
+  };
   struct BlockHeader {
     std::optional<uint64_t> packed, unpacked;
-    std::vector<size_t> filters;  // distances of Delta, 0 for x86; the first one packs first
+    std::vector<Filter> filters;  // the first one packs first
     unsigned dictionary = 0;
   };
 
@@ -124,13 +120,8 @@ class XzStream {
     TRY(block_header(head.first(length), says));
     const size_t header_size = head.size(), before = out_.size();
     const Status outcome = unpack_lzma2(feed_, says.dictionary, out_);
-    for (auto filter = says.filters.rbegin(); filter != says.filters.rend(); ++filter) {
-      if (*filter == 0) {
-        undo_x86(out_.from(before));
-      } else {
-        undo_delta(out_.from(before), *filter);
-      }
-    }
+    for (auto filter = says.filters.rbegin(); filter != says.filters.rend(); ++filter)
+      undo_filter(filter->id, filter->properties, out_.from(before));
     if (!outcome.ok()) return Status(outcome.failure());
     const Block made{feed_.position() - begin + check_size(), out_.size() - before};
     if ((says.packed && *says.packed != made.packed - header_size - check_size()) ||
@@ -163,18 +154,17 @@ class XzStream {
       TRY_ASSIGN(const uint64_t size, number());
       const auto properties = cursor.take(size);
       if (!properties) return xz_broken("a header that is too short");
-      const unsigned property = size == 1 ? std::to_integer<unsigned>((*properties)[0]) : 0;
       if (id == kLzma2 && size == 1 && left == 0) {
-        says.dictionary = property;
+        says.dictionary = std::to_integer<unsigned>((*properties)[0]);
         return {};
       }
-      // x86 may say where the bytes would stand in memory; nobody does.
-      const bool is_known = (id == kDelta && size == 1) || (id == kX86 && size == 0);
-      if (!is_known || left == 0) {
+      if (!is_filter(id, *properties) || left == 0) {
+        const char* const name = filter_name(id);
         return Status(Code::kUnsupportedCompression, std::string("the xz stream has the filter ") +
-                                                         filter_name(id) + ", which is not read");
+                                                         (name == nullptr ? "unknown" : name) +
+                                                         ", which is not read");
       }
-      says.filters.push_back(id == kDelta ? property + 1 : 0);
+      says.filters.push_back({id, {properties->begin(), properties->end()}});
     }
   }
 

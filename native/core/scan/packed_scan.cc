@@ -50,6 +50,16 @@ std::string why_unread(const Status& outcome, const Unpacked& out) {
          (out.size() == 0 ? "" : ", behind " + bytes_text(out.size()) + " that came out");
 }
 
+// Of what comes out of what is compressed there.
+PicklePlace inside_packed(const PicklePlace& place) {
+  PicklePlace here = place;
+  here.base = place.base + place.offset;
+  here.offset = 0;
+  here.in_file = false;
+  here.depth = place.depth + 1;
+  return here;
+}
+
 // Where zeros end that fill up a file.
 Result<uint64_t> skip_zeros(Feed feed) {
   for (;;) {
@@ -67,24 +77,10 @@ uint64_t Scanner::room_for_inflated() const {
   return std::min(options_.limits.inflated_bytes, inflated_left_);
 }
 
-// Looks at what came out as at a file of its own.
-Status Scanner::unpacked(const Unpacked& out, const PicklePlace& place) {
-  SpanSource bytes(out.bytes());
-  StorageUses outer;
-  std::swap(outer, storages_);  // keys are those of one file
-  Status outcome = scan(bytes, place);
-  std::swap(outer, storages_);
-  return outcome;
-}
-
 Status Scanner::packed(Source& source, const PicklePlace& place, Packing packing, bool is_known) {
   if (packing == Packing::kSevenZip) return seven_zip(source, place, is_known);
   const bool is_file = place.depth == wrappings_;
-  PicklePlace here = place;
-  here.base = place.base + place.offset;
-  here.offset = 0;
-  here.in_file = false;
-  here.depth = place.depth + 1;
+  const PicklePlace here = inside_packed(place);
   if (too_deep(here)) return {};
   Unpacked out(room_for_inflated(), options_.cancelled);
   Feed feed(source, 0, source.size());
@@ -92,10 +88,14 @@ Status Scanner::packed(Source& source, const PicklePlace& place, Packing packing
   if (!outcome.ok() && is_outside(outcome)) return Status(outcome.failure());
   inflated_left_ -= out.size();
   const uint64_t before = pickles_;
-  if (is_file) ++wrappings_;
-  Status looked = unpacked(out, here);
-  if (is_file) --wrappings_;
-  TRY(std::move(looked));
+  {
+    const OwnKeys keys(storages_);
+    SpanSource bytes(out.bytes());
+    if (is_file) ++wrappings_;
+    Status looked = scan(bytes, here);
+    if (is_file) --wrappings_;
+    TRY(std::move(looked));
+  }
   if (!outcome.ok()) {
     if (is_known || pickles_ > before) {
       unread(std::string(is_file ? "the file" : "the record") + " is compressed with " +
@@ -136,23 +136,24 @@ Status Scanner::seven_zip(Source& source, const PicklePlace& place, bool is_know
     if (is_known) unread(archive.status().failure().message, place, place.offset);
     return {};
   }
+  if (too_deep(inside_packed(place))) return {};
+  TRY(seven_zip_members(source, *archive, place));
+  return is_known ? behind_packed(source, place, archive->end()) : Status();
+}
+
+Status Scanner::seven_zip_members(Source& source, const SevenZip& archive,
+                                  const PicklePlace& place) {
   const auto here_of = [&](const std::string& name) {
-    PicklePlace here = place;
+    PicklePlace here = inside_packed(place);
     here.record = place.record.empty() ? name : place.record + "/" + name;
-    here.base = place.base + place.offset;
-    here.offset = 0;
-    here.in_file = false;
-    here.depth = place.depth + 1;
     return here;
   };
-  if (too_deep(here_of(""))) return {};
-  StorageUses outer;
-  std::swap(outer, storages_);
+  const OwnKeys keys(storages_);
   uint32_t open = SevenZipMember::kNone;
   std::optional<Unpacked> folder;
-  for (const SevenZipMember& member : archive->members()) {
+  for (const SevenZipMember& member : archive.members()) {
     TRY(stopped());
-    const std::string name = archive->name(member);
+    const std::string name = archive.name(member);
     const PicklePlace here = here_of(name);
     if (leads_outside(name)) {
       add_finding(report_, "safe/outside-name",
@@ -166,9 +167,9 @@ Status Scanner::seven_zip(Source& source, const PicklePlace& place, bool is_know
     if (member.folder == SevenZipMember::kNone) continue;
     if (member.folder != open) {
       open = member.folder;
-      const SevenZipFolder& packed = archive->folders()[open];
+      const SevenZipFolder& packed = archive.folders()[open];
       folder.emplace(std::min(packed.size, room_for_inflated()), options_.cancelled);
-      const Status outcome = archive->unpack(source, packed, *folder);
+      const Status outcome = archive.unpack(source, packed, *folder);
       if (!outcome.ok() && is_outside(outcome)) return Status(outcome.failure());
       inflated_left_ -= folder->size();
       if (!outcome.ok()) {
@@ -184,8 +185,7 @@ Status Scanner::seven_zip(Source& source, const PicklePlace& place, bool is_know
     }
     TRY(seven_zip_member(*folder, member, here));
   }
-  std::swap(outer, storages_);
-  return is_known ? behind_packed(source, place, archive->end()) : Status();
+  return {};
 }
 
 }  // namespace torchmap

@@ -260,8 +260,7 @@ Status Scanner::carried(const std::vector<CarriedBytes>& rows, const PicklePlace
     here.depth = place.depth + 1;
     if (too_deep(here)) return {};
     SpanSource bytes(as_bytes(row.bytes));
-    StorageUses outer;
-    std::swap(outer, storages_);  // keys are those of one file
+    const OwnKeys keys(storages_);
     if (row.is_loaded) {
       TRY(scan(bytes, here));
     } else {
@@ -273,16 +272,10 @@ Status Scanner::carried(const std::vector<CarriedBytes>& rows, const PicklePlace
       } else if (packing != Packing::kNone) {
         const uint64_t before = pickles_;
         TRY(packed(bytes, here, packing, false));
-        if (pickles_ == before) {
-          std::swap(outer, storages_);
-          continue;
-        }
+        if (pickles_ == before) continue;
       } else {
         TRY_ASSIGN(const Attempt found, attempt(bytes, here, 0, Sure::kPossible));
-        if (!found.counted) {
-          std::swap(outer, storages_);
-          continue;
-        }
+        if (!found.counted) continue;
         TRY(behind(bytes, here, found.next));
       }
       add_finding(
@@ -293,7 +286,6 @@ Status Scanner::carried(const std::vector<CarriedBytes>& rows, const PicklePlace
                                                                           : ""),
           place, row.offset);
     }
-    std::swap(outer, storages_);
   }
   return {};
 }

@@ -15,6 +15,7 @@
 
 namespace torchmap {
 
+class SevenZip;
 struct SevenZipMember;
 
 struct ScanOptions {
@@ -38,6 +39,19 @@ class Scanner {
 
  private:
   friend class ZipScan;
+
+  // Keys of storages are those of one file: as long as this lives there are none but its own.
+  class OwnKeys {
+   public:
+    explicit OwnKeys(StorageUses& keys) : keys_(keys) { std::swap(outer_, keys_); }
+    OwnKeys(const OwnKeys&) = delete;
+    OwnKeys& operator=(const OwnKeys&) = delete;
+    ~OwnKeys() { std::swap(outer_, keys_); }
+
+   private:
+    StorageUses& keys_;
+    StorageUses outer_;
+  };
 
   static constexpr unsigned kDeepest = 4;
   static constexpr size_t kSearchChunk = size_t{1} << 18;
@@ -79,8 +93,8 @@ class Scanner {
   // What is compressed. Where it is not known to be, what is broken says nothing by itself.
   Status packed(Source& source, const PicklePlace& place, Packing packing, bool is_known);
   Status seven_zip(Source& source, const PicklePlace& place, bool is_known);
+  Status seven_zip_members(Source& source, const SevenZip& archive, const PicklePlace& place);
   Status seven_zip_member(Unpacked& folder, const SevenZipMember& member, const PicklePlace& place);
-  Status unpacked(const Unpacked& out, const PicklePlace& place);
   Status behind_packed(Source& source, const PicklePlace& place, uint64_t at);
   uint64_t room_for_inflated() const;
   Result<Attempt> decode(Source& source, const PicklePlace& place, uint64_t at, Sure sure);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "core/archive/gzip.h"
 #include "core/archive/inflate.h"
 #include "core/archive/zip_layout.h"
 #include "core/format/package_reader.h"
@@ -39,23 +38,6 @@ bool is_word(Source& source, uint64_t offset, uint32_t word) {
          load_le<uint32_t>(bytes.data()) == word;
 }
 
-struct InflatedToBreak {
-  uint64_t bytes = 0;
-  bool ended = false;
-  std::optional<std::string> fault;
-};
-
-InflatedToBreak inflate_to_break(ByteSpan stored, std::span<std::byte> target) {
-  if (auto done = inflate(stored, target); done.ok()) return {done->bytes, done->ended, {}};
-  // Once more, to see how much comes out.
-  SpanSource source(stored);
-  Feed feed(source, 0, source.size());
-  Unpacked out(target.size());
-  Status outcome = unpack_deflate(feed, out);
-  std::copy(out.bytes().begin(), out.bytes().end(), target.begin());
-  return {out.size(), false, outcome.ok() ? "" : std::move(outcome.failure().message)};
-}
-
 // Where torch looks for the elements of a storage, in front of its key.
 constexpr std::string_view kStorageFolders[] = {"data/", ".data/", "constants/", "bytecode/"};
 
@@ -88,14 +70,8 @@ void ZipScan::disagreement(std::string message, std::string_view record, uint64_
               place_.offset + offset);
 }
 
-Status ZipScan::run() {
-  auto archive = ZipArchive::read(source_, scanner_.options_.limits);
-  if (!archive.ok()) return refused(archive.status());
-  archive_ = std::move(archive).value();
-  StorageUses outer;
-  std::swap(outer, scanner_.storages_);  // keys are those of one archive
-  scanner_.is_pt2_ = scanner_.is_pt2_ || Pt2Reader::recognises(*archive_);
-  TRY(find_payloads());
+Status ZipScan::all_records() {
+  const Scanner::OwnKeys keys(scanner_.storages_);
   const auto& records = archive_->records();
   // Pickles first: they say which records are elements of tensors.
   for (const bool pickles : {true, false}) {
@@ -104,7 +80,16 @@ Status ZipScan::run() {
       if (pickles || !is_elements(records[i])) TRY(record(i));
     }
   }
-  std::swap(outer, scanner_.storages_);
+  return {};
+}
+
+Status ZipScan::run() {
+  auto archive = ZipArchive::read(source_, scanner_.options_.limits);
+  if (!archive.ok()) return refused(archive.status());
+  archive_ = std::move(archive).value();
+  scanner_.is_pt2_ = scanner_.is_pt2_ || Pt2Reader::recognises(*archive_);
+  TRY(find_payloads());
+  TRY(all_records());
   count_code();
   TRY(gaps());
   return tail();
@@ -193,7 +178,7 @@ Status ZipScan::deflated(uint32_t index) {
     TRY_ASSIGN(const bool loadable, begins_loadable(place));
     if (!loadable) return {};
   }
-  const uint64_t room = std::min(scanner_.options_.limits.inflated_bytes, scanner_.inflated_left_);
+  const uint64_t room = scanner_.room_for_inflated();
   if (row.size > room)
     return unread("it becomes " + bytes_text(row.size) + ", and " + std::to_string(room) +
                   " are looked at");
@@ -204,9 +189,9 @@ Status ZipScan::deflated(uint32_t index) {
              bytes_at(source_, place.offset,
                       std::min(place.size, row.size + row.size / 64 + kSlack), room_for_stored));
   std::vector<std::byte> bytes(static_cast<size_t>(row.size));
-  const auto done = inflate_to_break(stored, bytes);
-  if (done.fault) {
-    TRY(unread(*done.fault));
+  Inflated done;
+  if (const Status outcome = inflate(stored, bytes, done); !outcome.ok()) {
+    TRY(unread(outcome.failure().message));
   } else if (done.bytes != row.size || !done.ended) {
     TRY(unread("it becomes " + std::string(done.ended ? "" : "more than ") +
                bytes_text(done.bytes) + " where the archive says " + std::to_string(row.size)));

@@ -22,6 +22,7 @@ class ZipScan {
   Status sweep();
   Status local_header(uint64_t offset, uint64_t& done);
   Status find_payloads();
+  Status all_records();
   Status record(uint32_t index);
   Status deflated(uint32_t index);
   Result<bool> begins_loadable(const Payload& place);

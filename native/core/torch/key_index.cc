@@ -1,10 +1,5 @@
 #include "core/torch/key_index.h"
 
-#include <bit>
-#include <cstring>
-
-#include "core/hash.h"
-
 namespace torchmap {
 namespace {
 
@@ -41,29 +36,14 @@ std::span<const uint32_t> KeyIndex::first_places(std::span<const NodeId> keys, u
   hashes_.truncate(0);
   hashes_.make_room(keys.size());
   for (const NodeId key : keys) hashes_.push_unchecked(hash(key, work));
-  const size_t count = std::bit_ceil(2 * keys.size() + 1);
-  slots_.truncate(0);
-  slots_.make_room(count);
-  std::memset(static_cast<void*>(slots_.data()), 0, count * sizeof(Slot));
+  slots_.prepare(keys.size());
   places_.truncate(0);
   places_.make_room(keys.size());
-  const size_t mask = count - 1;
   for (uint32_t i = 0; i < keys.size(); ++i) {
     // The table of a large dict does not fit the cache.
-    if (i + kKeysAhead < keys.size()) prefetch(&slots_[hashes_[i + kKeysAhead] & mask]);
-    const auto tag = static_cast<uint32_t>(hashes_[i] >> 32);
-    for (auto at = static_cast<size_t>(hashes_[i]);; ++at) {
-      Slot& slot = slots_[at & mask];
-      if (slot.number == 0) {
-        slot = {i + 1, tag};
-        places_.push_unchecked(i);
-        break;
-      }
-      if (slot.tag == tag && equal(keys[slot.number - 1], keys[i])) {
-        places_.push_unchecked(slot.number - 1);
-        break;
-      }
-    }
+    if (i + kKeysAhead < keys.size()) slots_.fetch(hashes_[i + kKeysAhead]);
+    const auto is_same = [&](uint32_t other) { return equal(keys[other], keys[i]); };
+    places_.push_unchecked(slots_.find_or_put(hashes_[i], i, is_same));
   }
   return {places_.data(), places_.size()};
 }

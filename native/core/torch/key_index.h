@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/pickle/nodes.h"
+#include "core/slot_table.h"
 
 namespace torchmap {
 
@@ -17,18 +18,13 @@ class KeyIndex {
   std::span<const uint32_t> first_places(std::span<const NodeId> keys, uint64_t& work);
 
  private:
-  struct Slot {
-    uint32_t number;  // position of a key, plus 1; 0 is a free slot
-    uint32_t tag;     // the half of the hash that does not choose the slot
-  };
-
   uint64_t hash(NodeId key, uint64_t& work) const;
   bool equal(NodeId a, NodeId b) const;
 
   const Pool& pool_;
   const uint64_t seed_;
   Buffer<uint64_t> hashes_;
-  Buffer<Slot> slots_;  // a power of two, at most half of them in use
+  SlotTable slots_;  // of positions
   Buffer<uint32_t> places_;
 };
 

@@ -1,9 +1,6 @@
 #include "core/torch/names.h"
 
-#include <bit>
-#include <cstring>
-
-#include "core/hash.h"
+#include "core/slot_table.h"
 #include "core/text.h"
 
 namespace torchmap {
@@ -25,23 +22,12 @@ bool Names::are_distinct() const {
     hashes.push_unchecked(hash_text({text.data() + begin, ends[i] - begin}, seed));
     begin = ends[i];
   }
-  struct Slot {
-    uint32_t number;  // of a name, plus 1; 0 is a free slot
-    uint32_t tag;     // the half of the hash that does not choose the slot
-  };
-  const size_t count = std::bit_ceil(2 * size());
-  Buffer<Slot> slots;
-  slots.make_room(count);
-  std::memset(static_cast<void*>(slots.data()), 0, count * sizeof(Slot));
-  for (size_t i = 0; i < size(); ++i) {
-    if (i + kNamesAhead < size()) prefetch(&slots[hashes[i + kNamesAhead] & (count - 1)]);
-    const auto tag = static_cast<uint32_t>(hashes[i] >> 32);
-    size_t slot = hashes[i] & (count - 1);
-    while (slots[slot].number != 0) {
-      if (slots[slot].tag == tag && at(slots[slot].number - 1) == at(i)) return false;
-      slot = (slot + 1) & (count - 1);
-    }
-    slots[slot] = {static_cast<uint32_t>(i + 1), tag};
+  SlotTable slots;
+  slots.prepare(size());
+  for (uint32_t i = 0; i < size(); ++i) {
+    if (i + kNamesAhead < size()) slots.fetch(hashes[i + kNamesAhead]);
+    const auto is_same = [&](uint32_t other) { return at(other) == at(i); };
+    if (slots.find_or_put(hashes[i], i, is_same) != i) return false;
   }
   return true;
 }

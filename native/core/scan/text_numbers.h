@@ -1,6 +1,7 @@
 // Texts that are told apart, each of them once, by numbers from 0 on.
 #pragma once
 
+#include "core/slot_table.h"
 #include "core/torch/names.h"
 
 namespace torchmap {
@@ -16,17 +17,11 @@ class TextNumbers {
   const Names& texts() const { return texts_; }
 
  private:
-  struct Slot {
-    uint32_t number;  // of a text, plus 1; 0 is a free slot
-    uint32_t tag;     // the half of the hash that does not choose the slot
-  };
-
-  void grow();
-
   const uint64_t seed_;
   Names texts_;
   Buffer<uint64_t> hashes_;  // of all texts
-  Buffer<Slot> slots_;       // a power of two, at most half of them in use
+  size_t room_;              // texts that there are slots for
+  SlotTable slots_;
 };
 
 }  // namespace torchmap
