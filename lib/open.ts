@@ -2,9 +2,10 @@
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
 import { wrongType, wrongValue } from './arguments'
-import { type Checkpoint, checkpointOf } from './checkpoint'
+import type { Checkpoint } from './checkpoint'
 import type { Content } from './content'
 import type { FileContent } from './file-content'
+import { checkpointFor } from './hidden-classes'
 import { type Plan, planOfFile, planOfName, planOfParts, planOfPath } from './parts/plan'
 import type { ByteSource } from './remote/object'
 import { checkRemoteRequest, type RemoteSource, refuseRemote, remoteSource } from './remote/source'
@@ -48,8 +49,7 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
   const request = new Request(options)
   const remote = remoteSources(source)
   request.signal?.throwIfAborted()
-  if (remote !== undefined)
-    return checkpointOf(await remoteContent(remote, request), request.limits)
+  if (remote !== undefined) return checkpointFor(await remoteContent(remote, request), request)
   const opened = await content(checkSource(source), request)
   if (request.verify) {
     const { signal } = request
@@ -60,7 +60,7 @@ export async function open(source: Source, options: OpenOptions = {}): Promise<C
       throw error
     }
   }
-  return checkpointOf(opened, request.limits)
+  return checkpointFor(opened, request)
 }
 
 /**
@@ -81,7 +81,7 @@ export function openSync(source: Source, options: OpenOptions = {}): Checkpoint 
       throw error
     }
   }
-  return checkpointOf(opened, request.limits)
+  return checkpointFor(opened, request)
 }
 
 async function content(source: CheckedSource, request: Request): Promise<Content> {

@@ -1,10 +1,11 @@
 /** Opening by a handle: the files are mapped, and what was decoded comes from the handle. */
 import { wrongValue } from '../arguments'
 import { binding, type NativeTables, type Opened, type PackedStrings } from '../binding'
-import { type Checkpoint, checkpointOf } from '../checkpoint'
+import type { Checkpoint } from '../checkpoint'
 import type { Content } from '../content'
 import { errorFrom, FormatError, UnsupportedError } from '../errors'
 import { FileContent } from '../file-content'
+import { checkpointFor } from '../hidden-classes'
 import { PartFile } from '../parts/part-file'
 import { IndexedSplit, JoinedSplit } from '../parts/split'
 import { Request } from '../request'
@@ -43,7 +44,7 @@ const FORMATS = ['zip', 'legacy', 'tar', 'pickle', 'torchscript', 'package', 'pt
  */
 export function openHandle(handle: CheckpointHandle): Checkpoint {
   const { content, request } = contentOf(handle)
-  return checkpointOf(content, request.limits)
+  return checkpointFor(content, request)
 }
 
 function contentOf(handle: unknown): { content: Content; request: Request } {
