@@ -126,15 +126,4 @@ bool utf8_to_latin1(std::string_view text, std::string& out) {
   return true;
 }
 
-std::optional<uint32_t> plain_number(std::string_view digits) {
-  if (digits.empty() || digits.size() > 9 || (digits[0] == '0' && digits.size() > 1))
-    return std::nullopt;
-  uint32_t number = 0;
-  for (const char digit : digits) {
-    if (digit < '0' || digit > '9') return std::nullopt;
-    number = 10 * number + static_cast<uint32_t>(digit - '0');
-  }
-  return number;
-}
-
 }  // namespace torchmap

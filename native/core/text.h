@@ -32,7 +32,19 @@ std::string latin1_to_utf8(std::string_view bytes);
 // UTF-8 whose code points are all below 256 as Latin-1 bytes; false when one is not.
 bool utf8_to_latin1(std::string_view text, std::string& out);
 
-// The number that digits are in its only spelling: up to 9 of them, no zeros in front.
-std::optional<uint32_t> plain_number(std::string_view digits);
+// The number that digits are in its only spelling: up to 9 of them, no zeros in front. Inline: an
+// optional that is returned is written in two narrow parts and read back as a wide one, for which
+// the processor waits.
+inline std::optional<uint32_t> plain_number(std::string_view digits) {
+  if (digits.empty() || digits.size() > 9 || (digits[0] == '0' && digits.size() > 1))
+    return std::nullopt;
+  uint32_t number = 0;
+  for (const char digit : digits) {
+    const auto value = static_cast<uint32_t>(digit - '0');
+    if (value > 9) return std::nullopt;
+    number = 10 * number + value;
+  }
+  return number;
+}
 
 }  // namespace torchmap

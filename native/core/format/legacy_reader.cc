@@ -36,7 +36,7 @@ Status register_storages(Interpreter& interpreter) {
     if (pool.nodes[id].tag == Tag::kTensorCall) {
       auto known = interpreter.storage_of_call(static_cast<NodeId>(id));
       // Unpacked, its id is a node further on.
-      if ((!known.ok() || !*known) && !pool.unpack(static_cast<NodeId>(id)))
+      if ((!known.ok() || *known == kNoIndex) && !pool.unpack(static_cast<NodeId>(id)))
         return Status(Code::kBadPickle, "the pickle has more values than can be numbered");
     }
     if (pool.nodes[id].tag != Tag::kPersistent) continue;

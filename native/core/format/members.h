@@ -41,10 +41,10 @@ class MemberIds final : public PersistentIds {
     PersistentIds* const ids = those_of(unpacked_from != 0 ? unpacked_from : node);
     return ids == nullptr ? Persistent{} : ids->resolve(interpreter, node);
   }
-  Result<std::optional<uint32_t>> resolve_storage(Interpreter& interpreter, NodeId owner,
-                                                  const StorageId& id) override {
+  Result<uint32_t> resolve_storage(Interpreter& interpreter, NodeId owner,
+                                   const StorageId& id) override {
     PersistentIds* const ids = those_of(owner);
-    if (ids == nullptr) return std::optional<uint32_t>();
+    if (ids == nullptr) return kNoIndex;
     return ids->resolve_storage(interpreter, owner, id);
   }
 

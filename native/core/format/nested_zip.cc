@@ -18,8 +18,8 @@ class NestedIds final : public PersistentIds {
   Result<Persistent> resolve(Interpreter& interpreter, NodeId node) override {
     return ids_.resolve(interpreter, node);
   }
-  Result<std::optional<uint32_t>> resolve_storage(Interpreter& interpreter, NodeId owner,
-                                                  const StorageId& id) override {
+  Result<uint32_t> resolve_storage(Interpreter& interpreter, NodeId owner,
+                                   const StorageId& id) override {
     return ids_.resolve_storage(interpreter, owner, id);
   }
 

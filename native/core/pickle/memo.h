@@ -22,7 +22,15 @@ class Memo {
 
   // `count` keys from `first` on.
   void put_range(uint64_t first, uint32_t count, NodeId node) {
-    for (uint64_t key = first; key < first + count; ++key) put(key, node);
+    if (first + count > dense_.size()) {
+      for (uint64_t key = first; key < first + count; ++key) put(key, node);
+      return;
+    }
+    NodeId* const at = dense_.data() + first;
+    for (uint32_t i = 0; i < count; ++i) {
+      used_ += at[i] == kMissing ? 1 : 0;
+      at[i] = node;
+    }
   }
 
   NodeId get(uint64_t key) const {

@@ -29,8 +29,7 @@ uint32_t Catalog::device(std::string_view name) {
   return found->second;
 }
 
-std::optional<uint32_t> Catalog::add_dims(std::span<const int64_t> sizes,
-                                          std::span<const int64_t> strides) {
+uint32_t Catalog::add_dims(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
   uint64_t hash = sizes.size();
   for (const int64_t size : sizes) hash = hash_fold(hash ^ static_cast<uint64_t>(size), kFactor);
   for (const int64_t step : strides) hash = hash_fold(hash ^ static_cast<uint64_t>(step), kFactor);
@@ -41,7 +40,7 @@ std::optional<uint32_t> Catalog::add_dims(std::span<const int64_t> sizes,
         std::equal(strides.begin(), strides.end(), at + known.ndim))
       return known.place - 1;
   }
-  if (dims.size() > UINT32_MAX - 1 - 2 * sizes.size()) return std::nullopt;
+  if (dims.size() > UINT32_MAX - 1 - 2 * sizes.size()) return kNoIndex;
   const auto place = static_cast<uint32_t>(dims.size());
   dims.append(sizes.data(), sizes.size());
   dims.append(strides.data(), strides.size());

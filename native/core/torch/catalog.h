@@ -138,9 +138,8 @@ struct Catalog {
 
   uint32_t device(std::string_view name);
   // Where these, as many of one as of the other, stand in `dims`: equal ones mostly in one place.
-  // Nothing when there are more than numbers of 32 bits can count.
-  std::optional<uint32_t> add_dims(std::span<const int64_t> sizes,
-                                   std::span<const int64_t> strides);
+  // kNoIndex when there are more than numbers of 32 bits can count.
+  uint32_t add_dims(std::span<const int64_t> sizes, std::span<const int64_t> strides);
   const int64_t* sizes(const Tensor& tensor) const { return dims.data() + tensor.dims; }
   const int64_t* strides(const Tensor& tensor) const {
     return dims.data() + tensor.dims + tensor.ndim;

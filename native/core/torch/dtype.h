@@ -36,7 +36,9 @@ std::optional<DType> dtype_by_class(std::string_view name);
 // Storage elements (of `info().bytes`) that hold `elements` tensor elements: fewer for quint4x2,
 // quint2x4.
 inline uint64_t packed_elements(DType dtype, uint64_t elements) {
-  const uint32_t per_unit = 8u * info(dtype).bytes / info(dtype).bits;
+  const DTypeInfo& type = info(dtype);
+  if (8u * type.bytes == type.bits) return elements;  // nearly always: no division
+  const uint32_t per_unit = 8u * type.bytes / type.bits;
   return elements / per_unit + (elements % per_unit != 0);
 }
 

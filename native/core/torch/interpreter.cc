@@ -104,7 +104,7 @@ Status Interpreter::resolve(NodeId id) {
   return status;
 }
 
-Result<std::optional<uint32_t>> Interpreter::storage_of_call(NodeId id) {
+Result<uint32_t> Interpreter::storage_of_call(NodeId id) {
   return storage_of(id, pool_.tensor_call(id));
 }
 
@@ -121,9 +121,9 @@ const Interpreter::CallContext& Interpreter::call_context(uint32_t index) {
   return known;
 }
 
-Result<std::optional<uint32_t>> Interpreter::storage_of(NodeId id, const TensorCall& call) {
+Result<uint32_t> Interpreter::storage_of(NodeId id, const TensorCall& call) {
   const CallContext& context = call_context(pool_[id].b);
-  if (!context.makes_tensors) return std::optional<uint32_t>();
+  if (!context.makes_tensors) return kNoIndex;
   TRY(charge(call.put_count));
   return persistent_.resolve_storage(*this, id,
                                      {context.type, call.key, context.location, call.numel});
@@ -132,11 +132,10 @@ Result<std::optional<uint32_t>> Interpreter::storage_of(NodeId id, const TensorC
 // The tensor of a call that is kept as its bytes; false where only its arguments can tell.
 Result<bool> Interpreter::resolve_tensor_call(NodeId id) {
   const TensorCall call = pool_.tensor_call(id);
-  TRY_ASSIGN(const auto storage, storage_of(id, call));
-  if (!storage) return false;
   Tensor tensor;
-  tensor.storage = *storage;
-  tensor.dtype = catalog_.storages[*storage].dtype;
+  TRY_ASSIGN(tensor.storage, storage_of(id, call));
+  if (tensor.storage == kNoIndex) return false;
+  tensor.dtype = catalog_.storages[tensor.storage].dtype;
   tensor.offset = call.offset;
   if (call.requires_grad) tensor.flags = kRequiresGrad;
   TRY_ASSIGN(const uint32_t row,
@@ -248,25 +247,25 @@ Result<uint32_t> Interpreter::tensor(NodeId id) {
 
 Result<uint32_t> Interpreter::dims(std::span<const int64_t> sizes,
                                    std::span<const int64_t> strides) {
-  const std::optional<uint32_t> place = catalog_.add_dims(sizes, strides);
-  if (place) return *place;
+  const uint32_t place = catalog_.add_dims(sizes, strides);
+  if (place != kNoIndex) return place;
   return limit_reached(Code::kLimitNodes, "nodes", limits_.nodes, catalog_.dims.size());
 }
 
-Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t> sizes,
+Result<uint32_t> Interpreter::add_tensor(const Tensor& like, std::span<const int64_t> sizes,
                                          std::span<const int64_t> strides) {
-  TRY_ASSIGN(Geometry geometry, check_geometry(tensor.offset, sizes, strides));
-  tensor.numel = geometry.numel;
-  tensor.ndim = static_cast<uint32_t>(sizes.size());
-  if (geometry.contiguous) tensor.flags |= kContiguous;
-  if (tensor.storage != kNoIndex) {
-    TRY(lost(tensor.storage));
-    Storage& storage = catalog_.storages[tensor.storage];
-    tensor.device = storage.device;
-    if (storage.place == StoragePlace::kNowhere) tensor.flags |= kMeta;
+  TRY_ASSIGN(Geometry geometry, check_geometry(like.offset, sizes, strides));
+  uint16_t flags = like.flags;
+  uint32_t device = like.device;
+  if (geometry.contiguous) flags |= kContiguous;
+  if (like.storage != kNoIndex) {
+    TRY(lost(like.storage));
+    Storage& storage = catalog_.storages[like.storage];
+    device = storage.device;
+    if (storage.place == StoragePlace::kNowhere) flags |= kMeta;
     const uint64_t have = storage.bytes;
     const auto needed =
-        checked_mul(packed_elements(tensor.dtype, geometry.extent), info(tensor.dtype).bytes);
+        checked_mul(packed_elements(like.dtype, geometry.extent), info(like.dtype).bytes);
     if (geometry.numel > 0 && (!needed || *needed > have) &&
         storage.place != StoragePlace::kNowhere) {
       return wrong("the tensor needs " +
@@ -276,11 +275,17 @@ Result<uint32_t> Interpreter::add_tensor(Tensor tensor, std::span<const int64_t>
     }
     // Bytes of an untyped storage have no order of their own; the first tensor over them says what
     // they are.
-    if (storage.untyped && storage.swap == 0) storage.swap = info(tensor.dtype).swap;
+    if (storage.untyped && storage.swap == 0) storage.swap = info(like.dtype).swap;
   }
   TRY(charge(2 * sizes.size()));
-  TRY_ASSIGN(tensor.dims, dims(sizes, strides));
-  catalog_.tensors.push(tensor);
+  TRY_ASSIGN(const uint32_t place, dims(sizes, strides));
+  catalog_.tensors.push(like);
+  Tensor& tensor = catalog_.tensors[catalog_.tensors.size() - 1];
+  tensor.numel = geometry.numel;
+  tensor.ndim = static_cast<uint32_t>(sizes.size());
+  tensor.flags = flags;
+  tensor.device = device;
+  tensor.dims = place;
   return static_cast<uint32_t>(catalog_.tensors.size() - 1);
 }
 

@@ -59,11 +59,10 @@ class PersistentIds {
   virtual ~PersistentIds() = default;
   virtual Result<Persistent> resolve(Interpreter& interpreter, NodeId id) = 0;
   // The storage that `id` names, without nodes for it; `owner` is the node that holds the id.
-  // Nothing where ids mean something else here.
-  virtual Result<std::optional<uint32_t>> resolve_storage(Interpreter&, NodeId owner,
-                                                          const StorageId& id) {
+  // kNoIndex where ids mean something else here.
+  virtual Result<uint32_t> resolve_storage(Interpreter&, NodeId owner, const StorageId& id) {
     (void)owner, (void)id;
-    return std::optional<uint32_t>();
+    return kNoIndex;
   }
 };
 
@@ -100,7 +99,7 @@ class Interpreter {
   Status charge(uint64_t amount);
 
   // The storage a kTensorCall node names; nothing where only its arguments can tell.
-  Result<std::optional<uint32_t>> storage_of_call(NodeId id);
+  Result<uint32_t> storage_of_call(NodeId id);
   // The storage behind a node that must be one.
   Result<uint32_t> storage(NodeId id);
   // The tensor behind a node that must be one.
@@ -108,7 +107,7 @@ class Interpreter {
 
   // Adds a strided tensor after checking its geometry against the storage.
   Result<uint32_t> dims(std::span<const int64_t> sizes, std::span<const int64_t> strides);
-  Result<uint32_t> add_tensor(Tensor tensor, std::span<const int64_t> sizes,
+  Result<uint32_t> add_tensor(const Tensor& like, std::span<const int64_t> sizes,
                               std::span<const int64_t> strides);
 
   // Tensors whose bytes the file has lost are skipped from here on, instead of failing the walk.
@@ -168,7 +167,7 @@ class Interpreter {
 
   Status resolve_call(NodeId id);
   Result<bool> resolve_tensor_call(NodeId id);
-  Result<std::optional<uint32_t>> storage_of(NodeId id, const TensorCall& call);
+  Result<uint32_t> storage_of(NodeId id, const TensorCall& call);
   Status resolve_value(NodeId id, GlobalKind kind, Args args);       // values.cc
   Status resolve_object(NodeId id, GlobalMeaning meant, Args args);  // rebuild_old.cc
 

@@ -38,49 +38,54 @@ std::string_view next_item(std::string_view& text) {
 
 }  // namespace
 
-uint32_t StorageIds::find(std::string_view key) const { return find(key, plain_number(key)); }
+uint32_t StorageIds::find(std::string_view key) const {
+  const auto number = plain_number(key);
+  return find(key, number ? *number : kNoNumber);
+}
 
-uint32_t StorageIds::find(std::string_view key, std::optional<uint64_t> number) const {
+uint32_t StorageIds::find(std::string_view key, uint64_t number) const {
   static_assert(kNoIndex == Memo::kMissing);
-  if (number) return numbered_.get(*number);
+  if (number != kNoNumber) return numbered_.get(number);
   const auto found = named_.find(key);
   return found == named_.end() ? kNoIndex : found->second;
 }
 
-void StorageIds::set_first(std::string_view key, std::optional<uint64_t> number, uint32_t storage) {
-  if (number) {
-    numbered_.put(*number, storage);
+void StorageIds::set_first(std::string_view key, uint64_t number, uint32_t storage) {
+  if (number != kNoNumber) {
+    numbered_.put(number, storage);
   } else {
     named_.emplace(key, storage);
   }
 }
 
-Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& id) {
+Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& id,
+                                     std::string_view key) {
   Catalog& catalog = interpreter.catalog();
   const bool untyped = id.meant.kind == GlobalKind::kUntypedStorage;
   const auto bytes = id.numel < 0
                          ? std::nullopt
                          : checked_mul(static_cast<uint64_t>(id.numel), info(id.meant.dtype).bytes);
   if (!bytes || *bytes > INT64_MAX) {
-    return bad_storage("storage '" + std::string(id.key) +
-                       "' has an impossible number of elements, " + std::to_string(id.numel));
+    return bad_storage("storage '" + std::string(key) + "' has an impossible number of elements, " +
+                       std::to_string(id.numel));
   }
-  TRY(interpreter.charge((id.key.size() + id.location.size()) / 64));  // hashed and compared
+  TRY(interpreter.charge((key.size() + id.location.size()) / 64));  // hashed and compared
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
   uint32_t last = kNoIndex;
   size_t rows = 0;
-  const std::optional<uint64_t> number = plain_number(id.key);
-  for (uint32_t at = find(id.key, number); at != kNoIndex; at = next(at), ++rows) {
+  const auto plain = plain_number(key);
+  const uint64_t number = plain ? *plain : kNoNumber;
+  for (uint32_t at = find(key, number); at != kNoIndex; at = next(at), ++rows) {
     const Storage& row = catalog.storages[at];
     if (row.bytes == *bytes && row.dtype == id.meant.dtype && row.untyped == untyped) return at;
     last = at;
   }
   if (rows == kMaxRowsPerKey) {
-    return bad_storage("storage '" + std::string(id.key) + "' is referred to with more than " +
+    return bad_storage("storage '" + std::string(key) + "' is referred to with more than " +
                        std::to_string(kMaxRowsPerKey) + " dtypes and sizes");
   }
   Storage storage;
-  storage.key = id.key;
+  storage.key = key;
   storage.device = catalog.device(id.location);
   storage.dtype = id.meant.dtype;
   storage.untyped = untyped;
@@ -94,7 +99,7 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
     storage.place = StoragePlace::kFile;
   }
   if (last == kNoIndex) {
-    set_first(id.key, number, fresh_index);
+    set_first(key, number, fresh_index);
   } else {
     if (next_.size() <= last) next_.resize(last + 1, kNoIndex);
     next_[last] = fresh_index;
@@ -125,18 +130,15 @@ Result<Persistent> StorageIds::storage_from_text(Interpreter& interpreter, std::
   if (numel.empty() || end != numel.data() + numel.size() || error != std::errc{}) {
     return bad_storage("the id of a storage has no number of elements");
   }
-  TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
+  TRY_ASSIGN(const uint32_t index, storage(interpreter, id, id.key));
   return Persistent{Persistent::kStorage, index};
 }
 
-Result<std::optional<uint32_t>> StorageIds::resolve_storage(Interpreter& interpreter, NodeId,
-                                                            const StorageId& given) {
-  if (given.meant.kind != GlobalKind::kStorage && given.meant.kind != GlobalKind::kUntypedStorage)
-    return std::optional<uint32_t>();
-  StorageId id = given;
-  id.key = key_of(given.key);
-  TRY_ASSIGN(const uint32_t index, storage(interpreter, id));
-  return std::optional<uint32_t>(index);
+Result<uint32_t> StorageIds::resolve_storage(Interpreter& interpreter, NodeId,
+                                             const StorageId& id) {
+  if (id.meant.kind != GlobalKind::kStorage && id.meant.kind != GlobalKind::kUntypedStorage)
+    return kNoIndex;
+  return storage(interpreter, id, key_of(id.key));
 }
 
 Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
@@ -174,7 +176,7 @@ Result<Persistent> StorageIds::resolve(Interpreter& interpreter, NodeId node) {
   const auto numel = interpreter.integer(items[4]);
   if (!numel) return bad_storage("storage '" + std::string(id.key) + "' has no number of elements");
   id.numel = *numel;
-  TRY_ASSIGN(const uint32_t root, storage(interpreter, id));
+  TRY_ASSIGN(const uint32_t root, storage(interpreter, id, id.key));
   if (items.size() < 6 || interpreter.is_none(items[5]))
     return Persistent{Persistent::kStorage, root};
 

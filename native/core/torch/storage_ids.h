@@ -26,8 +26,8 @@ class StorageIds : public PersistentIds {
       : placer_(std::move(placer)), big_endian_(big_endian) {}
 
   Result<Persistent> resolve(Interpreter& interpreter, NodeId id) override;
-  Result<std::optional<uint32_t>> resolve_storage(Interpreter& interpreter, NodeId owner,
-                                                  const StorageId& id) override;
+  Result<uint32_t> resolve_storage(Interpreter& interpreter, NodeId owner,
+                                   const StorageId& id) override;
 
   // A storage that is part of another one (legacy views), in elements of its dtype.
   struct View {
@@ -48,14 +48,16 @@ class StorageIds : public PersistentIds {
   virtual std::string_view key_of(std::string_view written) const { return written; }
 
  private:
-  Result<uint32_t> storage(Interpreter& interpreter, const StorageId& id);
+  // Under `key`, which may be another one than the id's.
+  Result<uint32_t> storage(Interpreter& interpreter, const StorageId& id, std::string_view key);
   Result<Persistent> storage_from_text(Interpreter& interpreter, std::string_view text);
 
   Placer placer_;
   bool big_endian_;
-  // With the number that the key is, if it is one.
-  uint32_t find(std::string_view key, std::optional<uint64_t> number) const;
-  void set_first(std::string_view key, std::optional<uint64_t> number, uint32_t storage);
+  // With the number that the key is, kNoNumber if it is none.
+  static constexpr uint64_t kNoNumber = UINT64_MAX;
+  uint32_t find(std::string_view key, uint64_t number) const;
+  void set_first(std::string_view key, uint64_t number, uint32_t storage);
 
   // The first storage of each key: of those that are numbers as torch.save counts them, and others.
   Memo numbered_;

@@ -15,7 +15,7 @@ namespace {
 
 // What one thread does at a time, and what it reads at once, which stays in the processor's cache
 // until the CRC is made of it.
-constexpr uint64_t kPiece = uint64_t{16} << 20, kRead = uint64_t{256} << 10;
+constexpr uint64_t kPiece = uint64_t{16} << 20, kRead = uint64_t{512} << 10;
 // Starting a thread takes as long as reading this much.
 constexpr uint64_t kWorthThread = uint64_t{1} << 20;
 // Inflating a byte takes as long as reading this many.
