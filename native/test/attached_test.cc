@@ -42,7 +42,7 @@ struct AttachedSample {
       24, 0};
   std::vector<uint32_t> named{0, 1};
 
-  Result<std::vector<Storage>> check() const {
+  Result<Table<Storage>> check() const {
     AttachedTables tables;
     tables.tensors = tensors;
     tables.extras = extras;

@@ -14,9 +14,10 @@ constexpr size_t kNodesPerOpcode = 4;
 constexpr uint64_t kMostNodes = UINT32_MAX - 1024;
 // Opcodes between two looks at the limits and at the caller's wish to stop.
 constexpr uint64_t kPollInterval = 4096;
-// Bytes of a pickle for each node and word that is reserved before it is decoded, fewer than real
-// checkpoints have; and the most that is reserved, since a pickle can be one long text.
-constexpr size_t kBytesPerNode = 12, kBytesPerWord = 8;
+// Bytes of a pickle for each node, word and key of the memo that is reserved before it is decoded,
+// fewer than real checkpoints have; and the most that is reserved, since a pickle can be one long
+// text.
+constexpr size_t kBytesPerNode = 12, kBytesPerWord = 8, kBytesPerKey = 12;
 constexpr size_t kMostReserved = size_t{1} << 21;
 
 }  // namespace
@@ -24,6 +25,7 @@ constexpr size_t kMostReserved = size_t{1} << 21;
 Result<Decoded> Machine::run() {
   pool_.nodes.make_room(std::min(left() / kBytesPerNode, kMostReserved));
   pool_.words.make_room(std::min(left() / kBytesPerWord, kMostReserved));
+  memo_.make_room(std::min(left() / kBytesPerKey, kMostReserved));
   uint64_t until_poll = 0;
   while (!stopped_) {
     if (at_ == end_) {

@@ -2,6 +2,7 @@
 // files use any number), so memory follows the number of keys in use, never their size.
 #pragma once
 
+#include <algorithm>
 #include <map>
 
 #include "core/pickle/nodes.h"
@@ -13,6 +14,9 @@ class Memo {
   static constexpr NodeId kMissing = 0xFFFFFFFF;
 
   size_t size() const { return used_; }
+
+  // For so many keys that follow each other from 0 on.
+  void make_room(size_t count) { dense_.make_room(count); }
 
   void put(uint64_t key, NodeId node) {
     if (key >= dense_.size()) return put_beyond(key, node);
@@ -55,8 +59,10 @@ class Memo {
   // Sizes double, so this runs a logarithmic number of times. A key that was sparse may become
   // dense: it moves, so that each key lives in one place.
   void grow(uint64_t size) {
-    dense_.make_room(size - dense_.size());
-    while (dense_.size() < size) dense_.push_unchecked(kMissing);
+    const size_t fresh = size - dense_.size();
+    dense_.make_room(fresh);
+    std::fill_n(dense_.data() + dense_.size(), fresh, kMissing);
+    dense_.extend(fresh);
     auto end = sparse_.lower_bound(size);
     for (auto at = sparse_.begin(); at != end; ++at) dense_[at->first] = at->second;
     sparse_.erase(sparse_.begin(), end);

@@ -126,7 +126,7 @@ struct NdArray {
 };
 
 struct Catalog {
-  std::vector<Storage> storages;
+  Table<Storage> storages;
   Buffer<Tensor> tensors;
   Buffer<int64_t> dims;
   Buffer<Part> parts;
