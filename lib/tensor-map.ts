@@ -27,7 +27,7 @@ class Positions extends Home {
   readonly prefix: string
   readonly #names: PackedStrings
   readonly #isDistinct: boolean
-  readonly #tensors: (Tensor | undefined)[] = []
+  #tensors: (Tensor | undefined)[] = []
   #byName: Map<string, number> | undefined
   /** All names, where repeated ones have to be told apart. */
   #told: readonly string[] | undefined
@@ -46,6 +46,20 @@ class Positions extends Home {
     return this.prefix === '' ? name : joined(this.prefix, name)
   }
 
+  override rowAt(position: number): number {
+    return this.rows[position]!
+  }
+
+  /** Makes room for all tensors, so that what is there is not moved again and again. */
+  expectAll(): void {
+    if (this.#tensors.length === this.rows.length) return
+    const all = new Array<Tensor | undefined>(this.rows.length)
+    this.#tensors.forEach((tensor, position) => {
+      all[position] = tensor
+    })
+    this.#tensors = all
+  }
+
   name(position: number): string {
     if (this.#isDistinct) return this.#packed(position)
     this.#told ??= [...this.byName.keys()]
@@ -55,7 +69,7 @@ class Positions extends Home {
   tensor(position: number): Tensor {
     let tensor = this.#tensors[position]
     if (tensor === undefined) {
-      tensor = new Tensor(this, this.rows[position]!, position)
+      tensor = new Tensor(this, position)
       this.#tensors[position] = tensor
     }
     return tensor
@@ -132,6 +146,7 @@ class NameSteps extends Steps<string> {
 
 class TensorSteps extends Steps<Tensor> {
   protected items(positions: Positions, start: number, end: number): Tensor[] {
+    if (end - start === LONGEST_BLOCK) positions.expectAll()
     const items: Tensor[] = []
     for (let position = start; position < end; ++position) items.push(positions.tensor(position))
     return items
@@ -140,6 +155,7 @@ class TensorSteps extends Steps<Tensor> {
 
 class EntrySteps extends Steps<[string, Tensor]> {
   protected items(positions: Positions, start: number, end: number): [string, Tensor][] {
+    if (end - start === LONGEST_BLOCK) positions.expectAll()
     const items: [string, Tensor][] = []
     for (let position = start; position < end; ++position)
       items.push([positions.name(position), positions.tensor(position)])

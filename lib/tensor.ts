@@ -8,7 +8,7 @@ import { bring, isHere } from './bring'
 import type { PartRole } from './catalog'
 import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
-import { Home, OneName } from './home'
+import { Home, type Made, OneName } from './home'
 import { type LoadOptions, type ReadIntoOptions, readInto, readIntoSync, type Target } from './load'
 import { nestedRows, raggedShape } from './nested'
 import { printable } from './printable'
@@ -36,35 +36,32 @@ export let rowOf: (tensor: Tensor) => { session: Session; row: number }
 
 /** The tensor of a row, under a name of its own. */
 export const tensorOf = (session: Session, row: number, name: string): Tensor =>
-  new Tensor(new OneName(session, name), row, 0)
-
-/** What few tensors are asked for, once it was: every field would cost each of a hundred thousand. */
-interface Lazy {
-  /** Of a nested tensor. */
-  shape?: readonly number[]
-  parts?: Readonly<Partial<Record<PartRole, Tensor>>>
-  dense?: TensorData
-  rows?: readonly Tensor[]
-}
+  new Tensor(new OneName(session, row, name), 0)
 
 /** A tensor of a checkpoint. Nothing of its elements is read before they are asked for. */
 export class Tensor extends TensorParts {
   readonly #home: Home
-  readonly #row: number
   readonly #position: number
-  #lazy: Lazy | undefined
 
   static {
     rowOf = (tensor) => ({ session: tensor.#session, row: tensor.#row })
   }
 
   /** @internal */
-  constructor(home: Home, row: number, position: number) {
+  constructor(home: Home, position: number) {
     super()
     if (!(home instanceof Home)) throw new TypeError('Illegal constructor')
     this.#home = home
-    this.#row = row
     this.#position = position
+  }
+
+  get #row(): number {
+    return this.#home.rowAt(this.#position)
+  }
+
+  /** What was made of it so far. */
+  get #made(): Made {
+    return this.#home.madeOf(this.#position)
   }
 
   get #session(): Session {
@@ -90,14 +87,14 @@ export class Tensor extends TensorParts {
   }
 
   #raggedShape(): readonly number[] {
-    if (this.#lazy?.shape !== undefined) return this.#lazy.shape
+    const made = this.#made
+    if (made.shape !== undefined) return made.shape
     const shape = this.#session.catalog.shape(this.#row)
     const { sizes } = this.parts
     // What rows have in common lies in the bytes of a tensor.
     if (sizes === undefined || this.#session.isClosed) return shape
-    this.#lazy ??= {}
-    this.#lazy.shape = raggedShape(shape, sizes)
-    return this.#lazy.shape
+    made.shape = raggedShape(shape, sizes)
+    return made.shape
   }
 
   /** Elements from one index to the next along each dimension. */
@@ -283,24 +280,22 @@ export class Tensor extends TensorParts {
     const { layout } = this
     if (!layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)) return this.data
     this.#session.checkOpen()
-    if (this.#lazy?.dense !== undefined) return this.#lazy.dense
-    const dtype = this.#session.catalog.dtype(this.#row)
-    this.#lazy ??= {}
-    this.#lazy.dense = spread(this, dtype, this.#session)
-    return this.#lazy.dense
+    const made = this.#made
+    made.dense ??= spread(this, this.#session.catalog.dtype(this.#row), this.#session)
+    return made.dense
   }
 
   /** The tensors this one is made of, by role; empty for a plain one. */
   get parts(): Readonly<Partial<Record<PartRole, Tensor>>> {
-    if (this.#lazy?.parts === undefined) {
-      const parts = this.#session.catalog.parts(this.#row)
-      const made = parts.map(([role, row]) => {
-        return [role, tensorOf(this.#session, row, `${this.name}.${role}`)]
-      })
-      this.#lazy ??= {}
-      this.#lazy.parts = parts.length === 0 ? NO_PARTS : Object.freeze(Object.fromEntries(made))
-    }
-    return this.#lazy.parts!
+    const rows = this.#session.catalog.parts(this.#row)
+    if (rows.length === 0) return NO_PARTS
+    const made = this.#made
+    made.parts ??= Object.freeze(
+      Object.fromEntries(
+        rows.map(([role, row]) => [role, tensorOf(this.#session, row, `${this.name}.${role}`)]),
+      ),
+    )
+    return made.parts
   }
 
   /** Sparse COO: whether it is known that no place has two values and that they are in order. */
@@ -332,15 +327,15 @@ export class Tensor extends TensorParts {
    */
   rows(): readonly Tensor[] {
     this.#session.checkOpen()
-    this.#lazy ??= {}
-    this.#lazy.rows ??= Object.freeze(
+    const made = this.#made
+    made.rows ??= Object.freeze(
       nestedRows(this, this.#session).map((view, i) => {
         const values = this.#session.catalog.part(this.#row, 'values')!
         const row = this.#session.catalog.addView(values, view)
         return tensorOf(this.#session, row, `${this.name}.${i}`)
       }),
     )
-    return this.#lazy.rows
+    return made.rows
   }
 
   /** Quantised: how its integers stand for real numbers. */
