@@ -101,7 +101,9 @@ const LONGEST_BLOCK = 64
 abstract class Steps<T> {
   readonly #positions: Positions
   #next = 0
+  /** Written again and again. */
   #block: T[] = []
+  #count = 0
   #taken = 0
 
   static {
@@ -113,8 +115,7 @@ abstract class Steps<T> {
   }
 
   next(): IteratorResult<T, undefined> {
-    if (this.#taken === this.#block.length && !this.#advance())
-      return { value: undefined, done: true }
+    if (this.#taken === this.#count && !this.#advance()) return { value: undefined, done: true }
     return { value: this.#block[this.#taken++]!, done: false }
   }
 
@@ -125,41 +126,47 @@ abstract class Steps<T> {
   /** Makes the next items; whether there are any. */
   #advance(): boolean {
     const left = this.#positions.rows.length - this.#next
-    const count = Math.min(left, LONGEST_BLOCK, 2 * this.#block.length || 1)
-    if (count === 0) return false
-    this.#block = this.items(this.#positions, this.#next, this.#next + count)
-    this.#next += count
+    const count = Math.min(left, LONGEST_BLOCK, 2 * this.#count || 1)
     this.#taken = 0
+    this.#count = count
+    if (count === 0) {
+      this.#block = []
+      return false
+    }
+    this.fill(this.#block, this.#positions, this.#next)
+    this.#next += count
     return true
   }
 
-  protected abstract items(positions: Positions, start: number, end: number): T[]
+  /** How many items {@link fill} makes. */
+  protected get count(): number {
+    return this.#count
+  }
+
+  protected abstract fill(block: T[], positions: Positions, start: number): void
 }
 
 class NameSteps extends Steps<string> {
-  protected items(positions: Positions, start: number, end: number): string[] {
-    const items: string[] = []
-    for (let position = start; position < end; ++position) items.push(positions.name(position))
-    return items
+  protected fill(block: string[], positions: Positions, start: number): void {
+    const { count } = this
+    for (let i = 0; i < count; ++i) block[i] = positions.name(start + i)
   }
 }
 
 class TensorSteps extends Steps<Tensor> {
-  protected items(positions: Positions, start: number, end: number): Tensor[] {
-    if (end - start === LONGEST_BLOCK) positions.expectAll()
-    const items: Tensor[] = []
-    for (let position = start; position < end; ++position) items.push(positions.tensor(position))
-    return items
+  protected fill(block: Tensor[], positions: Positions, start: number): void {
+    const { count } = this
+    if (count === LONGEST_BLOCK) positions.expectAll()
+    for (let i = 0; i < count; ++i) block[i] = positions.tensor(start + i)
   }
 }
 
 class EntrySteps extends Steps<[string, Tensor]> {
-  protected items(positions: Positions, start: number, end: number): [string, Tensor][] {
-    if (end - start === LONGEST_BLOCK) positions.expectAll()
-    const items: [string, Tensor][] = []
-    for (let position = start; position < end; ++position)
-      items.push([positions.name(position), positions.tensor(position)])
-    return items
+  protected fill(block: [string, Tensor][], positions: Positions, start: number): void {
+    const { count } = this
+    if (count === LONGEST_BLOCK) positions.expectAll()
+    for (let i = 0; i < count; ++i)
+      block[i] = [positions.name(start + i), positions.tensor(start + i)]
   }
 }
 
