@@ -96,7 +96,7 @@ Napi::Value storage_offsets(const Napi::CallbackInfo& info) {
   Checkpoint& checkpoint = *session.checkpoint;
   if (Status status = checkpoint.source().check_unchanged(); !status.ok())
     return failure(env, status);
-  const Table<Storage>& storages = checkpoint.catalog().storages;
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
   std::vector<double> offsets(storages.size(), -1);
   for (uint32_t i = 0; i < storages.size(); ++i) {
     const StoragePlace place = storages[i].place;

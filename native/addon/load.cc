@@ -96,7 +96,7 @@ Result<LoadWork> read_loads(const Napi::CallbackInfo& info) {
 
 Result<uint64_t> file_place(Checkpoint& checkpoint, uint32_t storage, uint64_t start,
                             uint64_t end) {
-  const Table<Storage>& storages = checkpoint.catalog().storages;
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
   const bool lies =
       storage < storages.size() && (storages[storage].place == StoragePlace::kRecord ||
                                     storages[storage].place == StoragePlace::kFile);
@@ -156,7 +156,7 @@ Napi::Value storage_places(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return failure(env, closed());
-  const Table<Storage>& storages = session.checkpoint->catalog().storages;
+  const std::vector<Storage>& storages = session.checkpoint->catalog().storages;
   std::vector<double> places(storages.size(), -1);
   for (size_t i = 0; i < storages.size(); ++i) {
     const Storage& row = storages[i];

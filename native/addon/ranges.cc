@@ -23,7 +23,7 @@ Napi::Value storage_extents(const Napi::CallbackInfo& info) {
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
-  const Table<Storage>& storages = checkpoint.catalog().storages;
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
   std::vector<double> rows;
   rows.reserve(storages.size() * kColumns);
   for (const Storage& storage : storages) {
@@ -55,7 +55,7 @@ Napi::Value place_storage(const Napi::CallbackInfo& info) {
   if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
   Checkpoint& checkpoint = *session.checkpoint;
   const auto index = static_cast<uint32_t>(integer_of(info[1]));
-  const Table<Storage>& storages = checkpoint.catalog().storages;
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
   if (index >= storages.size() || storages[index].place != StoragePlace::kRecord)
     throw Napi::RangeError::New(env, "no such record");
   RangesSource header(checkpoint.source().size());

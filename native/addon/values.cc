@@ -59,7 +59,7 @@ void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
 // Rows of StorageColumn in lib/tables.ts.
 Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
   constexpr size_t kColumns = PackedRow::kStorage;
-  const Table<Storage>& storages = checkpoint.catalog().storages;
+  const std::vector<Storage>& storages = checkpoint.catalog().storages;
   Napi::Float64Array rows = Napi::Float64Array::New(env, storages.size() * kColumns);
   double* at = rows.Data();
   for (const Storage& row : storages) {
@@ -78,7 +78,7 @@ Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
 }
 
 // Whether the key of each storage is its number, as torch.save counts them.
-bool keys_are_numbers(const Table<Storage>& storages) {
+bool keys_are_numbers(const std::vector<Storage>& storages) {
   for (size_t i = 0; i < storages.size(); ++i) {
     const std::string_view key = storages[i].key;
     if (key.empty() || key.size() > 9 || (key[0] == '0' && key.size() > 1)) return false;

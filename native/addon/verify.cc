@@ -119,10 +119,10 @@ Napi::Value storage_records(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Session& session = unwrap(info[0]);
   if (!session.checkpoint) return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
-  const Table<Storage>& storages = session.checkpoint->catalog().storages;
+  const std::vector<Storage>& storages = session.checkpoint->catalog().storages;
   std::vector<uint32_t> found(storages.size(), kNoIndex);
   if (const auto& archive = session.checkpoint->archive()) {
-    const Table<Record>& records = archive->records();
+    const std::vector<Record>& records = archive->records();
     std::vector<uint32_t> order(records.size());
     for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
     std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {

@@ -33,7 +33,7 @@ class AttachedCheck {
  public:
   AttachedCheck(const AttachedTables& tables, uint64_t size) : tables_(tables), size_(size) {}
 
-  Result<Table<Storage>> run() {
+  Result<std::vector<Storage>> run() {
     TRY(check_shapes());
     TRY(read_quantizers());
     const size_t count = tables_.places.size();
@@ -269,7 +269,7 @@ class AttachedCheck {
 
   const AttachedTables& tables_;
   const uint64_t size_;
-  Table<Storage> storages_;
+  std::vector<Storage> storages_;
   std::array<KnownShape, 64> shapes_;
   std::vector<KnownQuantizer> quantizers_;
   std::vector<int64_t> dims_;     // of the tensor that is looked at
@@ -278,7 +278,7 @@ class AttachedCheck {
 
 }  // namespace
 
-Result<Table<Storage>> check_attached(const AttachedTables& tables, uint64_t size) {
+Result<std::vector<Storage>> check_attached(const AttachedTables& tables, uint64_t size) {
   return AttachedCheck(tables, size).run();
 }
 

@@ -27,6 +27,6 @@ struct AttachedTables {
 // stored bytes, which of a deflated one are not those the tables say), nowhere, or in what only the
 // decoded pickle has (kMemory). kBadIndex unless every number names a row that is there and every
 // storage lies in the file; kBadTensor unless tensors lie in their storages.
-Result<Table<Storage>> check_attached(const AttachedTables& tables, uint64_t size);
+Result<std::vector<Storage>> check_attached(const AttachedTables& tables, uint64_t size);
 
 }  // namespace torchmap

@@ -42,7 +42,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
 }
 
 std::unique_ptr<Checkpoint> Checkpoint::attach(std::shared_ptr<Source> source,
-                                               Table<Storage> storages) {
+                                               std::vector<Storage> storages) {
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(std::move(source)));
   checkpoint->catalog_.storages = std::move(storages);
   return checkpoint;

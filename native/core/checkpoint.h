@@ -42,7 +42,7 @@ class Checkpoint {
 
   // One of which only the storages are known: see attached.h. It has no root, names or code.
   static std::unique_ptr<Checkpoint> attach(std::shared_ptr<Source> source,
-                                            Table<Storage> storages);
+                                            std::vector<Storage> storages);
 
   Source& source() { return *source_; }
   std::shared_ptr<Source> source_handle() { return source_; }

@@ -26,7 +26,7 @@ void Windows::plan() {
     Range range;
     uint32_t storage;
   };
-  const Table<Storage>& storages = checkpoint_->catalog().storages;
+  const std::vector<Storage>& storages = checkpoint_->catalog().storages;
   cell_of_.assign(storages.size(), kNone);
   std::vector<Place> places;
   for (uint32_t i = 0; i < storages.size(); ++i) {

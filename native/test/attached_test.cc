@@ -42,7 +42,7 @@ struct AttachedSample {
       24, 0};
   std::vector<uint32_t> named{0, 1};
 
-  Result<Table<Storage>> check() const {
+  Result<std::vector<Storage>> check() const {
     AttachedTables tables;
     tables.tensors = tensors;
     tables.extras = extras;

@@ -15,7 +15,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/block.h"
 #include "core/limits.h"
 #include "core/source/source.h"
 
@@ -60,7 +59,7 @@ class ZipArchive {
   Status check_crc(Source& source, uint32_t record, const std::atomic<bool>* cancelled);
 
   // In the order of the directory.
-  const Table<Record>& records() const { return records_; }
+  const std::vector<Record>& records() const { return records_; }
 
   // Text before the first '/' of the first record, without the slash; empty when that record lies
   // at the top.
@@ -97,7 +96,7 @@ class ZipArchive {
   Status bound_payloads();
   Status index_names();
 
-  Table<Record> records_;
+  std::vector<Record> records_;
   std::string_view root_;
   uint64_t directory_offset_ = 0, directory_end_ = 0;
   // Open addressing by the hash of names without case; a power of two long. The rest of the hash

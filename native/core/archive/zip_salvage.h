@@ -12,8 +12,8 @@
 namespace torchmap {
 
 struct FoundRecords {
-  Table<Record> records;  // in file order; they share no bytes
-  uint64_t end = 0;       // bytes: no record reaches beyond it
+  std::vector<Record> records;  // in file order; they share no bytes
+  uint64_t end = 0;             // bytes: no record reaches beyond it
 };
 
 // Reads the file once. A descriptor names a record by its size: the payload that ends there must

@@ -48,7 +48,7 @@ class ScriptCode {
   const ZipArchive& archive_;
   Interpreter& interpreter_;
   bool found_ = false, classified_ = false;
-  Table<Record> records_;
+  std::vector<Record> records_;
   ScriptClasses classes_;
 };
 

@@ -1,14 +1,14 @@
-// A growing array of plain values that are never initialised twice: unlike std::vector it never
-// zeroes what will be overwritten.
+// A growing array of plain values that are never initialised twice. Unlike std::vector it grows
+// with realloc, which moves pages instead of copying them, and it never zeroes what will be
+// overwritten.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
-
-#include "core/block.h"
 
 namespace torchmap {
 
@@ -23,9 +23,7 @@ class Buffer {
     swap(other);
     return *this;
   }
-  ~Buffer() {
-    if (data_ != nullptr) give_block(data_, capacity_ * sizeof(T));
-  }
+  ~Buffer() { std::free(data_); }
 
   size_t size() const { return size_; }
   size_t capacity() const { return capacity_; }
@@ -45,8 +43,9 @@ class Buffer {
     if (wanted < size_ + count) wanted = size_ + count;
     if (wanted < 64) wanted = 64;
     if (wanted > SIZE_MAX / sizeof(T)) throw std::bad_alloc();
-    data_ = static_cast<T*>(
-        grow_block(data_, capacity_ * sizeof(T), size_ * sizeof(T), wanted * sizeof(T)));
+    void* grown = std::realloc(data_, wanted * sizeof(T));
+    if (grown == nullptr) throw std::bad_alloc();
+    data_ = static_cast<T*>(grown);
     capacity_ = wanted;
   }
 

@@ -126,7 +126,7 @@ struct NdArray {
 };
 
 struct Catalog {
-  Table<Storage> storages;
+  std::vector<Storage> storages;
   Buffer<Tensor> tensors;
   Buffer<int64_t> dims;
   Buffer<Part> parts;

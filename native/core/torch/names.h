@@ -9,8 +9,7 @@
 namespace torchmap {
 
 struct Names {
-  // All names, one behind the other.
-  std::basic_string<char, std::char_traits<char>, BlockAllocator<char>> text;
+  std::string text;          // all names, one behind the other
   Buffer<uint64_t> ends;     // byte offset of each name's end in text
   Buffer<uint32_t> tensors;  // the tensor each name stands for
 
