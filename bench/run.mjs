@@ -36,17 +36,29 @@ const GROUPS = [
   pressure,
 ]
 const LARGEST = new Set(['growth-2', 'growth-4', 'growth-8'])
+const USAGE =
+  'npm run bench -- [--only ROW,ROW] [--quick] [--skip-large] [--out FOLDER] [--readme] [--clean]; bench/README.md says what they do'
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    'skip-large': { type: 'boolean', default: false },
-    out: { type: 'string', default: join(root, 'bench') },
-    readme: { type: 'boolean', default: false },
-    clean: { type: 'boolean', default: false },
-  },
-})
+function optionsGiven() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        only: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        'skip-large': { type: 'boolean', default: false },
+        out: { type: 'string', default: join(root, 'bench') },
+        readme: { type: 'boolean', default: false },
+        clean: { type: 'boolean', default: false },
+      },
+    })
+    return values
+  } catch (error) {
+    console.error(`bench: ${error.message}\n\n${USAGE}`)
+    process.exit(2)
+  }
+}
+
+const options = optionsGiven()
 
 function chosen() {
   const ids = options.only?.split(',')
