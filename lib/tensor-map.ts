@@ -27,7 +27,7 @@ class Positions extends Home {
   readonly prefix: string
   readonly #names: PackedStrings
   readonly #isDistinct: boolean
-  #tensors: (Tensor | undefined)[] = []
+  #tensors: (Tensor | undefined)[] | undefined
   #byName: Map<string, number> | undefined
   /** All names, where repeated ones have to be told apart. */
   #told: readonly string[] | undefined
@@ -50,16 +50,6 @@ class Positions extends Home {
     return this.rows[position]!
   }
 
-  /** Makes room for all tensors, so that what is there is not moved again and again. */
-  expectAll(): void {
-    if (this.#tensors.length === this.rows.length) return
-    const all = new Array<Tensor | undefined>(this.rows.length)
-    this.#tensors.forEach((tensor, position) => {
-      all[position] = tensor
-    })
-    this.#tensors = all
-  }
-
   name(position: number): string {
     if (this.#isDistinct) return this.#packed(position)
     this.#told ??= [...this.byName.keys()]
@@ -67,6 +57,8 @@ class Positions extends Home {
   }
 
   tensor(position: number): Tensor {
+    // With room for all, so that what is there is not moved again and again.
+    this.#tensors ??= new Array(this.rows.length)
     let tensor = this.#tensors[position]
     if (tensor === undefined) {
       tensor = new Tensor(this, position)
@@ -133,40 +125,29 @@ abstract class Steps<T> {
       this.#block = []
       return false
     }
-    this.fill(this.#block, this.#positions, this.#next)
+    for (let i = 0; i < count; ++i) this.#block[i] = this.made(this.#positions, this.#next + i)
     this.#next += count
     return true
   }
 
-  /** How many items {@link fill} makes. */
-  protected get count(): number {
-    return this.#count
-  }
-
-  protected abstract fill(block: T[], positions: Positions, start: number): void
+  protected abstract made(positions: Positions, position: number): T
 }
 
 class NameSteps extends Steps<string> {
-  protected fill(block: string[], positions: Positions, start: number): void {
-    const { count } = this
-    for (let i = 0; i < count; ++i) block[i] = positions.name(start + i)
+  protected made(positions: Positions, position: number): string {
+    return positions.name(position)
   }
 }
 
 class TensorSteps extends Steps<Tensor> {
-  protected fill(block: Tensor[], positions: Positions, start: number): void {
-    const { count } = this
-    if (count === LONGEST_BLOCK) positions.expectAll()
-    for (let i = 0; i < count; ++i) block[i] = positions.tensor(start + i)
+  protected made(positions: Positions, position: number): Tensor {
+    return positions.tensor(position)
   }
 }
 
 class EntrySteps extends Steps<[string, Tensor]> {
-  protected fill(block: [string, Tensor][], positions: Positions, start: number): void {
-    const { count } = this
-    if (count === LONGEST_BLOCK) positions.expectAll()
-    for (let i = 0; i < count; ++i)
-      block[i] = [positions.name(start + i), positions.tensor(start + i)]
+  protected made(positions: Positions, position: number): [string, Tensor] {
+    return [positions.name(position), positions.tensor(position)]
   }
 }
 

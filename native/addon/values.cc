@@ -80,14 +80,7 @@ Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
 // Whether the key of each storage is its number, as torch.save counts them.
 bool keys_are_numbers(const std::vector<Storage>& storages) {
   for (size_t i = 0; i < storages.size(); ++i) {
-    const std::string_view key = storages[i].key;
-    if (key.empty() || key.size() > 9 || (key[0] == '0' && key.size() > 1)) return false;
-    size_t number = 0;
-    for (const char digit : key) {
-      if (digit < '0' || digit > '9') return false;
-      number = 10 * number + static_cast<size_t>(digit - '0');
-    }
-    if (number != i) return false;
+    if (plain_number(storages[i].key) != i) return false;
   }
   return true;
 }

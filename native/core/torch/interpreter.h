@@ -98,7 +98,7 @@ class Interpreter {
   // in words or bytes. kLimitWork beyond what any real file needs for its size.
   Status charge(uint64_t amount);
 
-  // The storage a kTensorCall node names; nothing where only its arguments can tell.
+  // The storage a kTensorCall node names; kNoIndex where only its arguments can tell.
   Result<uint32_t> storage_of_call(NodeId id);
   // The storage behind a node that must be one.
   Result<uint32_t> storage(NodeId id);

@@ -1,15 +1,26 @@
 #include "core/torch/names.h"
 
+#include <algorithm>
+
 #include "core/slot_table.h"
 #include "core/text.h"
 
 namespace torchmap {
 namespace {
 
+// Bytes that few names are longer than.
+constexpr size_t kLongName = 32;
+
 // Names between the one looked up and the one whose slot is fetched.
 constexpr size_t kNamesAhead = 8;
 
 }  // namespace
+
+void Names::expect(size_t count, size_t text_bytes) {
+  text.reserve(std::min(kLongName * count, text_bytes));
+  ends.make_room(count);
+  tensors.make_room(count);
+}
 
 bool Names::are_distinct() const {
   if (size() < 2) return true;

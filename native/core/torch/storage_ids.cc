@@ -38,10 +38,13 @@ std::string_view next_item(std::string_view& text) {
 
 }  // namespace
 
-uint32_t StorageIds::find(std::string_view key) const {
+// The number that a key is as torch.save counts them, or kNoNumber.
+uint64_t StorageIds::number_of(std::string_view key) {
   const auto number = plain_number(key);
-  return find(key, number ? *number : kNoNumber);
+  return number ? *number : kNoNumber;
 }
+
+uint32_t StorageIds::find(std::string_view key) const { return find(key, number_of(key)); }
 
 uint32_t StorageIds::find(std::string_view key, uint64_t number) const {
   static_assert(kNoIndex == Memo::kMissing);
@@ -73,8 +76,7 @@ Result<uint32_t> StorageIds::storage(Interpreter& interpreter, const StorageId& 
   const auto fresh_index = static_cast<uint32_t>(catalog.storages.size());
   uint32_t last = kNoIndex;
   size_t rows = 0;
-  const auto plain = plain_number(key);
-  const uint64_t number = plain ? *plain : kNoNumber;
+  const uint64_t number = number_of(key);
   for (uint32_t at = find(key, number); at != kNoIndex; at = next(at), ++rows) {
     const Storage& row = catalog.storages[at];
     if (row.bytes == *bytes && row.dtype == id.meant.dtype && row.untyped == untyped) return at;

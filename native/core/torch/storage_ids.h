@@ -54,8 +54,9 @@ class StorageIds : public PersistentIds {
 
   Placer placer_;
   bool big_endian_;
-  // With the number that the key is, kNoNumber if it is none.
   static constexpr uint64_t kNoNumber = UINT64_MAX;
+  static uint64_t number_of(std::string_view key);
+  // With the number of the key.
   uint32_t find(std::string_view key, uint64_t number) const;
   void set_first(std::string_view key, uint64_t number, uint32_t storage);
 

@@ -67,7 +67,6 @@ class Walker {
     if (!is_leaf(pool_[node].tag)) children_.push({node, 0, index, segment});
   }
   uint32_t& state(NodeId node);
-  void expect_names(size_t count);
   size_t named() const { return names_.size() + skipped_.size(); }
   // Whether nothing is left to name below the node, without looking at it again.
   bool is_done(NodeId node) const {
@@ -118,15 +117,6 @@ Status Walker::skip(const Failure& failure) {
   return {};
 }
 
-// So that the first large dict, mostly that of all weights, finds room for its names.
-void Walker::expect_names(size_t count) {
-  constexpr size_t kLongName = 32;  // bytes
-  if (names_.size() > 0) return;
-  names_.text.reserve(kLongName * count);
-  names_.ends.make_room(count);
-  names_.tensors.make_room(count);
-}
-
 Status Walker::emit(uint32_t tensor) {
   TRY(check_room());
   names_.text += path_;
@@ -153,7 +143,8 @@ void Walker::add_entries(NodeId dict) {
   children_.make_room(count);
   keys_.truncate(0);
   keys_.make_room(count);
-  expect_names(count);
+  // The first large dict is mostly that of all weights, and its names are in the pickle.
+  if (names_.size() == 0) names_.expect(count, pool_.pickle_bytes);
   interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
     children_.push({value, key, 0, Segment::kKey});
     keys_.push(key);
