@@ -107,8 +107,9 @@ abstract class Steps<T> {
   }
 
   next(): IteratorResult<T, undefined> {
-    if (this.#taken === this.#count && !this.#advance()) return { value: undefined, done: true }
-    return { value: this.#block[this.#taken++]!, done: false }
+    const done = this.#taken === this.#count && !this.#advance()
+    const value = done ? undefined : this.#block[this.#taken++]
+    return { value, done } as IteratorResult<T, undefined>
   }
 
   get [Symbol.toStringTag](): string {

@@ -14,6 +14,8 @@ namespace torchmap {
 namespace {
 
 constexpr uint32_t kDigestSignature = 0x05054b50;
+// Bytes that few entries of the directory are longer than.
+constexpr uint64_t kLongEntry = 1024;
 // Encrypted; strongly encrypted; local header masked (APPNOTE 4.4.4).
 constexpr uint16_t kEncrypted = 1 << 0 | 1 << 6 | 1 << 13;
 
@@ -98,32 +100,42 @@ Result<ZipArchive> ZipArchive::read(Source& source, const Limits& limits) {
   }
   const uint64_t most = std::min<uint64_t>(limits.records, kNone - 1);
   if (place.count > most) return limit_reached(Code::kLimitRecords, "records", most, place.count);
+  return read_first(source, place, place.count);
+}
 
+Result<ZipArchive> ZipArchive::read_first(Source& source, const ZipDirectory& place,
+                                          uint64_t count) {
   ZipArchive archive;
   archive.directory_offset_ = place.offset;
   archive.directory_end_ = place.offset + place.size;
-  TRY_ASSIGN(const ByteSpan directory, source.view(place.offset, place.size));
-  TRY(archive.read_entries(directory, place.count, place.shift));
+  const uint64_t looked_at = count < place.count ? count * kLongEntry : place.size;
+  TRY_ASSIGN(const ByteSpan directory, source.view(place.offset, std::min(looked_at, place.size)));
+  Cursor cursor(directory);
+  TRY(archive.read_entries(cursor, std::min(count, place.count), place.shift));
+  if (count >= place.count) TRY(archive.check_end(cursor));
   TRY(archive.bound_payloads());
   TRY(archive.index_names());
   return archive;
 }
 
-Status ZipArchive::read_entries(ByteSpan directory, uint64_t count, uint64_t shift) {
+Status ZipArchive::read_entries(Cursor& cursor, uint64_t count, uint64_t shift) {
   records_.reserve(static_cast<size_t>(count));
-  Cursor cursor(directory);
   while (records_.size() < count) {
     const uint64_t start = directory_offset_ + cursor.position();
     Status status = read_entry(cursor, shift, directory_offset_, records_.emplace_back());
     if (!status.ok()) return std::move(status).at(start);
   }
-  // A reader that walks the directory's bytes would see records here that one who counts does not.
-  // A digital signature (APPNOTE 4.3.13) is all that may follow.
+  return {};
+}
+
+// A reader that walks the directory's bytes would see records here that one who counts does not. A
+// digital signature (APPNOTE 4.3.13) is all that may follow.
+Status ZipArchive::check_end(Cursor& cursor) const {
   const uint64_t start = directory_offset_ + cursor.position();
   const size_t left = cursor.remaining();
   if (left == 0 || cursor.read<uint32_t>() == kDigestSignature) return {};
   return Status(Code::kBadArchive, "the archive's directory goes on for " + std::to_string(left) +
-                                       " bytes after the " + std::to_string(count) +
+                                       " bytes after the " + std::to_string(records_.size()) +
                                        " records it counts")
       .at(start);
 }

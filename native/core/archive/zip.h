@@ -20,6 +20,9 @@
 
 namespace torchmap {
 
+class Cursor;
+struct ZipDirectory;
+
 struct Record {
   std::string_view name;       // as stored, root directory included; lives as long as the source
   uint64_t header_offset = 0;  // bytes: local header
@@ -48,6 +51,10 @@ class ZipArchive {
   // Reads and checks the directory: kTruncated when the end record is missing, kBadArchive when it
   // or the directory is wrong, kLimitRecords. Local headers are not looked at.
   static Result<ZipArchive> read(Source& source, const Limits& limits);
+
+  // The same of the first `count` records alone, unless they have very long names. Of the others
+  // nothing is known: a record that is here may be one of them, too, or share its bytes with one.
+  static Result<ZipArchive> read_first(Source& source, const ZipDirectory& place, uint64_t count);
 
   // The same from local headers, of an archive whose directory is missing or damaged
   // (zip_salvage.cc). kBadArchive, kLimitRecords, kCancelled.
@@ -92,7 +99,8 @@ class ZipArchive {
   uint64_t directory_end() const { return std::max(directory_end_, directory_offset_); }
 
  private:
-  Status read_entries(ByteSpan directory, uint64_t count, uint64_t shift);
+  Status read_entries(Cursor& cursor, uint64_t count, uint64_t shift);
+  Status check_end(Cursor& cursor) const;
   Status bound_payloads();
   Status index_names();
 

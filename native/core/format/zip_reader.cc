@@ -4,10 +4,12 @@
 #include <charconv>
 
 #include "core/archive/crc32.h"
+#include "core/format/early_pickle.h"
 #include "core/format/model_json_reader.h"
 #include "core/format/package_reader.h"
 #include "core/format/pt2_reader.h"
 #include "core/format/storage_record.h"
+#include "core/kernels/fresh_pages.h"
 #include "core/torch/storage_ids.h"
 
 namespace torchmap {
@@ -29,6 +31,12 @@ constexpr OtherArchive kOthers[] = {
     {"xl/workbook.xml", "an Excel workbook"},
     {"META-INF/MANIFEST.MF", "a Java archive"},
 };
+
+// The memory of rows that are still to be written.
+template <typename T>
+std::span<std::byte> memory_of(T* rows, size_t count) {
+  return std::as_writable_bytes(std::span(rows, count));
+}
 
 // Records that torch.save writes beside the pickle and the storages.
 constexpr std::string_view kLabels[] = {"version",         ".data/version",
@@ -269,8 +277,27 @@ Status ZipReader::read_archive() {
   return {};
 }
 
+// As many rows and names as there are records, mostly; a weight has two dimensions.
+void ZipReader::expect_rows() {
+  Catalog& catalog = checkpoint_.catalog_;
+  const size_t rows = checkpoint_.archive_->records().size();
+  catalog.storages.reserve(rows);
+  catalog.tensors.make_room(rows);
+  catalog.dims.make_room(4 * rows);
+  populate(memory_of(catalog.storages.data(), rows));
+  populate(memory_of(catalog.tensors.data(), rows));
+  checkpoint_.names_.expect(rows);
+}
+
 Status ZipReader::read() {
-  TRY(read_archive());
+  EarlyPickle early(*checkpoint_.source_, *checkpoint_.pool_,
+                    {options_.limits, 0, options_.cancelled});
+  const auto read_directory = [this] {
+    TRY(read_archive());
+    expect_rows();
+    return Status();
+  };
+  TRY(early.beside(read_directory));
   const uint32_t index = checkpoint_.archive_->find("data.pkl");
   if (index == ZipArchive::kNone) {
     if (checkpoint_.salvaged_) return missing_pickle();
@@ -301,12 +328,13 @@ Status ZipReader::read() {
     TRY_ASSIGN(decode.base_offset,
                checkpoint_.archive_->payload_offset(*checkpoint_.source_, index));
   }
-  auto decoded = decode_pickle(*pickle, *checkpoint_.pool_, decode);
-  if (!decoded.ok()) {
+  auto decoded = early.take(*pickle);
+  if (!decoded) decoded.emplace(decode_pickle(*pickle, *checkpoint_.pool_, decode));
+  if (!decoded->ok()) {
     // The record is whole, so a pickle that ends too early was written that way.
-    Failure& failure = decoded.status().failure();
+    Failure& failure = decoded->status().failure();
     if (failure.code == Code::kTruncated) failure.code = Code::kBadPickle;
-    return std::move(decoded).status().in(row.name);
+    return std::move(*decoded).status().in(row.name);
   }
   if (checkpoint_.salvaged_) {
     // constants.pkl stands near the end, and may be lost.
@@ -316,15 +344,10 @@ Status ZipReader::read() {
     }
     checkpoint_.era_ = era();
   }
-  // As many rows as there are records, mostly; a weight has two dimensions.
-  const size_t rows = checkpoint_.archive_->records().size();
-  checkpoint_.catalog_.storages.reserve(rows);
-  checkpoint_.catalog_.tensors.make_room(rows);
-  checkpoint_.catalog_.dims.make_room(4 * rows);
   auto ids = std::make_unique<StorageIds>(
       [&checkpoint = checkpoint_](Storage& storage) { return place(checkpoint, kData, storage); },
       checkpoint_.big_endian_);
-  TRY(checkpoint_.finish(options_, decoded->root, std::move(ids)));
+  TRY(checkpoint_.finish(options_, (*decoded)->root, std::move(ids)));
   if (!constants) {
     if (checkpoint_.format_ == Format::kTorchScript) {
       checkpoint_.skipped_.push_back(

@@ -27,6 +27,7 @@ class ZipReader {
   Status read_byte_order();
 
  private:
+  void expect_rows();
   Status missing_pickle();
   Result<std::optional<Decoded>> decode_constants();
   Status name_constants(NodeId root);

@@ -6,7 +6,7 @@
 //                  them
 //   RangesSource   (ranges.h) pieces of an object that is elsewhere
 //
-// A source is used by one thread at a time.
+// A source is used by one thread at a time; of one that is mapped, several may view and read.
 #pragma once
 
 #include <memory>

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "core/fingerprints.h"
 #include "core/pickle/nodes.h"
 #include "core/slot_table.h"
 
@@ -13,8 +14,15 @@ class KeyIndex {
  public:
   explicit KeyIndex(const Pool& pool);
 
+  // Whether no two of `count` keys are equal; false where two may be. `key_of(i)` is the node of
+  // one. Adds to `work` what looking at their text costs.
+  template <typename F>
+  bool are_distinct(uint32_t count, const F& key_of, uint64_t& work) {
+    return fingerprints_.differ(count, [&](uint32_t i) { return hash(key_of(i), work); });
+  }
+
   // For each key the position of the first one that is equal to it, mostly its own; valid until the
-  // next call. Adds to `work` what looking at their text costs.
+  // next call. Adds to `work` as above.
   std::span<const uint32_t> first_places(std::span<const NodeId> keys, uint64_t& work);
 
  private:
@@ -23,6 +31,7 @@ class KeyIndex {
 
   const Pool& pool_;
   const uint64_t seed_;
+  Fingerprints fingerprints_;
   Buffer<uint64_t> hashes_;
   SlotTable slots_;  // of positions
   Buffer<uint32_t> places_;

@@ -19,8 +19,8 @@ struct Names {
     return std::string_view(text).substr(begin, ends[i] - begin);
   }
 
-  // Makes room for so many, whose text mostly is no longer than `text_bytes` altogether.
-  void expect(size_t count, size_t text_bytes);
+  // Makes room for so many.
+  void expect(size_t count);
 
   // Whether it is known that no two names are the same in UTF-16. Names that are not ASCII may
   // differ in bytes alone: then nothing is known.

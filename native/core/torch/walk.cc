@@ -61,10 +61,23 @@ class Walker {
   bool expand_module(NodeId node);
   bool add_own(NodeId node);
   void add_entries(NodeId dict);
+  void settle_repeated(size_t first);
   void add_items(const Items& items);
   void add(NodeId node, uint32_t index, Segment segment) {
     ++work_;
     if (!is_leaf(pool_[node].tag)) children_.push({node, 0, index, segment});
+  }
+  // Of the children from `first` on those that are wanted.
+  template <typename F>
+  void keep(size_t first, const F& is_wanted) {
+    size_t kept = first;
+    for (size_t i = first; i < children_.size(); ++i) {
+      if (is_wanted(children_[i])) children_[kept++] = children_[i];
+    }
+    children_.truncate(kept);
+  }
+  std::string_view key_text(const Child& child) const {
+    return interpreter_.text(child.key).value_or("");
   }
   uint32_t& state(NodeId node);
   size_t named() const { return names_.size() + skipped_.size(); }
@@ -86,8 +99,6 @@ class Walker {
   std::vector<uint32_t> states_;
   uint64_t work_ = 0;
   uint64_t skipped_bytes_ = 0;
-  // Of the dict being expanded: a key given twice keeps its place and its last value.
-  Buffer<NodeId> keys_;
   KeyIndex key_index_;
 };
 
@@ -132,7 +143,7 @@ void Walker::add_items(const Items& items) {
 
 void Walker::add_entries(NodeId dict) {
   bool has_children = false;
-  size_t count = 0;
+  uint32_t count = 0;
   interpreter_.each_entry(dict, [&](NodeId, NodeId value) {
     ++count;
     has_children |= !is_leaf(pool_[value].tag);
@@ -141,15 +152,21 @@ void Walker::add_entries(NodeId dict) {
   if (!has_children) return;
   const size_t first = children_.size();
   children_.make_room(count);
-  keys_.truncate(0);
-  keys_.make_room(count);
-  // The first large dict is mostly that of all weights, and its names are in the pickle.
-  if (names_.size() == 0) names_.expect(count, pool_.pickle_bytes);
+  uint32_t number = 0;
   interpreter_.each_entry(dict, [&](NodeId key, NodeId value) {
-    children_.push({value, key, 0, Segment::kKey});
-    keys_.push(key);
+    children_.push({value, key, number++, Segment::kKey});
   });
-  const auto places = key_index_.first_places({keys_.data(), keys_.size()}, work_);
+  const auto key_of = [&](uint32_t i) { return children_[first + i].key; };
+  if (!key_index_.are_distinct(count, key_of, work_)) settle_repeated(first);
+  // Leaves were kept so far, because a leaf may have replaced a tensor.
+  keep(first, [&](const Child& child) { return !is_leaf(pool_[child.node].tag); });
+}
+
+// A key given twice keeps its place and has its last value.
+void Walker::settle_repeated(size_t first) {
+  std::vector<NodeId> keys;
+  for (size_t i = first; i < children_.size(); ++i) keys.push_back(children_[i].key);
+  const auto places = key_index_.first_places(keys, work_);
   uint32_t number = 0;
   for (size_t i = 0; i < places.size(); ++i) {
     Child& child = children_[first + i];
@@ -160,12 +177,6 @@ void Walker::add_entries(NodeId dict) {
       child.node = Pool::kNoneNode;
     }
   }
-  // Leaves were kept so far, because a leaf may have replaced a tensor.
-  size_t kept = first;
-  for (size_t i = first; i < children_.size(); ++i) {
-    if (!is_leaf(pool_[children_[i].node].tag)) children_[kept++] = children_[i];
-  }
-  children_.truncate(kept);
 }
 
 bool Walker::expand_module(NodeId node) {
@@ -177,12 +188,9 @@ bool Walker::expand_module(NodeId node) {
   if (mode_ == WalkMode::kStateDict) {
     const std::vector<std::string_view> hidden = hidden_buffers(interpreter_, *module);
     work_ += hidden.size();
-    size_t kept = buffers;
-    for (size_t i = buffers; i < children_.size(); ++i) {
-      const auto name = interpreter_.text(children_[i].key).value_or("");
-      if (!std::binary_search(hidden.begin(), hidden.end(), name)) children_[kept++] = children_[i];
-    }
-    children_.truncate(kept);
+    keep(buffers, [&](const Child& child) {
+      return !std::binary_search(hidden.begin(), hidden.end(), key_text(child));
+    });
   }
   if (mode_ == WalkMode::kStateDict) add_own(node);
   add_entries(module->modules);
@@ -209,13 +217,10 @@ void Walker::expand_states(NodeId node) {
     const size_t first = children_.size();
     add_entries(dict);
     if (!is_module) continue;
-    size_t kept = first;
-    for (size_t i = first; i < children_.size(); ++i) {
-      const auto name = interpreter_.text(children_[i].key).value_or("");
-      if (name != "_parameters" && name != "_buffers" && name != "_modules")
-        children_[kept++] = children_[i];
-    }
-    children_.truncate(kept);
+    keep(first, [&](const Child& child) {
+      const std::string_view name = key_text(child);
+      return name != "_parameters" && name != "_buffers" && name != "_modules";
+    });
   }
   if (!dicts.empty()) return;
   for (NodeId value : pool_.list(pool_.extra(node).states)) add(value, 0, Segment::kNone);
@@ -234,7 +239,7 @@ void Walker::expand_script(NodeId node, const ScriptClass& type) {
     if (interpreter_.is_script(child.node)) return kModule;
     const Node& value = pool_[pool_.target(child.node)];
     if (value.tag != Tag::kForeign) return kOther;
-    const auto name = interpreter_.text(child.key).value_or("");
+    const std::string_view name = key_text(child);
     return type.has_parameter(name) ? kParameter : type.has_buffer(name) ? kBuffer : kOther;
   };
   const std::vector<Child> all(children_.data() + first, children_.data() + children_.size());
@@ -250,14 +255,11 @@ void Walker::expand_script(NodeId node, const ScriptClass& type) {
 void Walker::expand_unknown_script(NodeId node) {
   const size_t first = children_.size();
   expand_states(node);
-  size_t kept = first;
-  for (size_t i = first; i < children_.size(); ++i) {
-    (void)interpreter_.resolve(children_[i].node);
-    const Tag tag = pool_[pool_.target(children_[i].node)].tag;
-    if (tag == Tag::kForeign || interpreter_.is_script(children_[i].node))
-      children_[kept++] = children_[i];
-  }
-  children_.truncate(kept);
+  keep(first, [&](const Child& child) {
+    (void)interpreter_.resolve(child.node);
+    const Tag tag = pool_[pool_.target(child.node)].tag;
+    return tag == Tag::kForeign || interpreter_.is_script(child.node);
+  });
 }
 
 void Walker::expand_object(NodeId node) {
@@ -429,9 +431,8 @@ Status Walker::run(NodeId root, std::string_view prefix) {
       } else {
         path_ += std::to_string(child.index);
       }
-      if (path_.size() > interpreter_.limits().name_bytes) {
-        return limit_reached(Code::kLimitNames, "nameBytes", interpreter_.limits().name_bytes,
-                             path_.size());
+      if (path_.size() > limits.name_bytes) {
+        return limit_reached(Code::kLimitNames, "nameBytes", limits.name_bytes, path_.size());
       }
     }
     TRY(visit(child.node, path_.size()));
