@@ -6,17 +6,19 @@ import { median } from './statistics.mjs'
 
 /** How often, and for how long. Milliseconds. */
 export const PACES = {
-  // A turn is as many runs as fit into `turn`, ten at most, and its median counts. Rounds of warm-up are not counted; their
-  // turns last `warming`, and who needed two seconds for the first run has one only. Whoever has used `budget` sits out
-  // once it has `least` samples; no run lasts longer than `limit`, and one that lasts longer than `patience` is not
-  // repeated.
+  // A turn begins with a run that is told apart (`resumes`): the process stood still while the others had theirs, which may
+  // be most of a minute. Behind it are as many runs as fit into `turn`, ten at most, and their median counts. Rounds of
+  // warm-up are not counted; their turns last `warming`, and who needed two seconds for the first run has one only. Whoever
+  // has used `budget` sits out once it has `least` samples; no run lasts longer than `limit`, and one that lasts longer
+  // than `patience` is not repeated.
   full: {
     warmups: 2,
     rounds: 11,
     warming: 500,
     turn: 20,
+    resumes: true,
     least: 3,
-    budget: 4_000,
+    budget: 6_000,
     patience: 20_000,
     limit: 60_000,
   },
@@ -25,6 +27,7 @@ export const PACES = {
     rounds: 3,
     warming: 200,
     turn: 20,
+    resumes: true,
     least: 2,
     budget: 2_000,
     patience: 5_000,
@@ -33,9 +36,9 @@ export const PACES = {
 }
 
 /**
- * One cell for each of `entries`, which are { loader, what, path }: { samples: [{ round, ms }], first, version, tensors, sum }, or
- * { absent } with what installs it, or { error }. `prepare(path)` runs before each run, outside the clock, and says whether
- * the run counts.
+ * One cell for each of `entries`, which are { loader, what, path }: { samples: [{ round, ms }], resumed: the same, first, version,
+ * tensors, sum }, or { absent } with what installs it, or { error }. `prepare(path)` runs before each run, outside the
+ * clock, and says whether the run counts.
  */
 export async function play(entries, pace, prepare = () => true) {
   const seats = []
@@ -54,7 +57,7 @@ export async function play(entries, pace, prepare = () => true) {
 async function seat(entry) {
   const { command, env, absent } = starting(entry.loader)
   if (absent !== undefined) return { entry, cell: { absent }, isOut: true }
-  const cell = { samples: [] }
+  const cell = { samples: [], resumed: [] }
   const contestant = new Contestant(command, env)
   try {
     await contestant.start()
@@ -77,6 +80,11 @@ async function turn(place, round, pace, prepare) {
   const { patience, limit } = pace
   const length = round < 0 ? pace.warming : pace.turn
   try {
+    if (round >= 0 && pace.resumes) {
+      const { ms } = await run(place, limit, prepare)
+      cell.resumed.push({ round, ms })
+      place.spent += ms
+    }
     const runs = []
     let used = 0
     do {

@@ -23,6 +23,15 @@ export function times(cell) {
 /** Of an earlier run of the process than those that count. */
 export const first = (cell) => (cell?.first === undefined ? '-' : digits(cell.first))
 
+/** The cell of the runs that turns begin with. */
+export const afterPause = (cell) => cell && { ...cell, samples: cell.resumed ?? [] }
+
+/** The median of those. */
+export function resumed(cell) {
+  const paused = afterPause(cell)
+  return hasTimes(paused) ? digits(medianOf(paused)) : '-'
+}
+
 export const hasTimes = (cell) => cell?.samples !== undefined && cell.samples.length > 0
 
 export const medianOf = (cell) =>

@@ -2,7 +2,7 @@
 
 import { LOADERS } from './contestants.mjs'
 import { CLOCKS } from './rows/loads.mjs'
-import { digits, hasTimes, medianOf, ratioOf } from './table.mjs'
+import { afterPause, digits, hasTimes, medianOf, ratioOf } from './table.mjs'
 
 const INPUTS = ['resnet18', 'tensors-10000', 'tensors-100000', 'vocabulary', 'adam', 'large']
 const PEERS = LOADERS.filter(({ id }) => id.startsWith('candle') || id.startsWith('pytorch-reader'))
@@ -21,10 +21,13 @@ function listing({ cell }) {
     ['tensors-10000', '10,000', 150, 2],
     ['tensors-100000', '100,000', 150, 3],
   ].flatMap(([input, count, torch, other]) => {
-    const than = (id) => ratioOf(cell(input, 'names', id), cell(input, 'names', 'torchmap'))
+    const own = cell(input, 'names', 'torchmap')
+    const than = (id) => ratioOf(cell(input, 'names', id), own)
+    const paused = ratioOf(afterPause(cell(input, 'names', 'torch-mmap')), afterPause(own))
     const what = `Names and shapes of ${count} tensors`
     return [
       row(`${what}: \`torch.load(mmap=True)\` / torchmap`, than('torch-mmap'), torch),
+      row(`${what}, after a pause: \`torch.load(mmap=True)\` / torchmap`, paused, torch),
       row(`${what}: safetensors in Python / torchmap`, than('safetensors'), other),
       row(`${what}: safetensors in Rust / torchmap`, than('safetensors-rust'), other),
     ]

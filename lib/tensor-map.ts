@@ -83,20 +83,14 @@ class Positions extends Home {
   }
 }
 
-/** The most items that are made before they are asked for. */
-const LONGEST_BLOCK = 64
-
 /**
  * An iterator over positions: a plain object, because a step of a generator costs as much as making
- * the tensor. Items are made a few at a time, at first one, so that a step is short.
+ * the tensor.
  */
 abstract class Steps<T> {
   readonly #positions: Positions
   #next = 0
-  /** Written again and again. */
-  #block: T[] = []
-  #count = 0
-  #taken = 0
+  #end: number
 
   static {
     Object.setPrototypeOf(Steps.prototype, ITERATOR)
@@ -104,31 +98,17 @@ abstract class Steps<T> {
 
   constructor(positions: Positions) {
     this.#positions = positions
+    this.#end = positions.rows.length
   }
 
   next(): IteratorResult<T, undefined> {
-    const done = this.#taken === this.#count && !this.#advance()
-    const value = done ? undefined : this.#block[this.#taken++]
+    const done = this.#next === this.#end
+    const value = done ? undefined : this.made(this.#positions, this.#next++)
     return { value, done } as IteratorResult<T, undefined>
   }
 
   get [Symbol.toStringTag](): string {
     return 'TensorMap Iterator'
-  }
-
-  /** Makes the next items; whether there are any. */
-  #advance(): boolean {
-    const left = this.#positions.rows.length - this.#next
-    const count = Math.min(left, LONGEST_BLOCK, 2 * this.#count || 1)
-    this.#taken = 0
-    this.#count = count
-    if (count === 0) {
-      this.#block = []
-      return false
-    }
-    for (let i = 0; i < count; ++i) this.#block[i] = this.made(this.#positions, this.#next + i)
-    this.#next += count
-    return true
   }
 
   protected abstract made(positions: Positions, position: number): T

@@ -28,7 +28,7 @@ const ABOUT =
 async function run({ pace }) {
   const loaders = SIDES
   const clocks = ['bytes']
-  const few = { ...pace, warmups: 1, rounds: 5, least: 5, turn: 0, warming: 0 }
+  const few = { ...pace, warmups: 1, rounds: 5, least: 5, turn: 0, resumes: false, warming: 0 }
   const title = (cache) => `${SHOWN.large}, by \`io\`; ${cache} page cache`
   const warm = await table('large', { pace: few, loaders, clocks })
   const cold = await table('large', { pace: few, loaders, clocks, prepare: chill })

@@ -3,7 +3,7 @@
 import { LOADERS, MAPPING, pinned } from '../contestants.mjs'
 import { pathOf } from '../inputs.mjs'
 import { play } from '../rounds.mjs'
-import { first, ratioText, times } from '../table.mjs'
+import { first, ratioText, resumed, times } from '../table.mjs'
 import { hasTools, tools } from '../tools.mjs'
 
 export const CLOCKS = ['names', 'bytes', 'verified']
@@ -67,12 +67,14 @@ export async function table(input, { pace, loaders, prepare, clocks = CLOCKS }) 
       const base = data[clock].torchmap ?? data[clock]['torchmap-pinned']
       return [times(cell), ratioText(cell, base)]
     }),
+    ...(pace.resumes ? [resumed(data[clocks[0]][id])] : []),
     first(data[clocks[0]][id]),
   ])
   const headings = { names: 'names and shapes', bytes: 'every byte', verified: 'and its CRC-32' }
   const header = [
     'ms',
     ...clocks.flatMap((clock) => [headings[clock], 'times torchmap']),
+    ...(pace.resumes ? ['after a pause'] : []),
     'first run',
   ]
   return { header, rows, data }
@@ -125,6 +127,7 @@ export const cold = COLD.map((input) => ({
       rounds: Math.min(pace.rounds, 5),
       least: Math.min(pace.least, 3),
       turn: 0,
+      resumes: false,
       warming: 0,
     }
     const made = await table(input, { pace: few, loaders: ALL, prepare: chill })

@@ -87,16 +87,22 @@ Result<std::unique_ptr<Checkpoint>> open_inside(const SharedFile& file, uint64_t
   return checkpoint;
 }
 
+Result<OpenedCheckpoint> packed(Result<std::unique_ptr<Checkpoint>> checkpoint) {
+  if (!checkpoint.ok()) return std::move(checkpoint).status();
+  PackedTables tables = pack_tables(**checkpoint);
+  return OpenedCheckpoint{std::move(*checkpoint), std::move(tables)};
+}
+
 struct OpenWork {
   std::string path;
   SharedRanges ranges;  // instead of a path
   Request request;
 
-  Result<std::unique_ptr<Checkpoint>> run() const {
-    return ranges ? open_ranges(ranges, request) : open_path(path, request);
+  Result<OpenedCheckpoint> run() const {
+    return packed(ranges ? open_ranges(ranges, request) : open_path(path, request));
   }
-  static Napi::Object settle(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
-    return opened(env, std::move(checkpoint));
+  static Napi::Object settle(Napi::Env env, OpenedCheckpoint made) {
+    return opened(env, std::move(made));
   }
 };
 
@@ -104,10 +110,11 @@ struct OpenWork {
 
 Napi::Value open_sync(const Napi::CallbackInfo& info) {
   const Request request = read_request(info[1].As<Napi::Object>());
-  auto result = info[0].IsString()   ? open_path(info[0].As<Napi::String>().Utf8Value(), request)
-                : info[2].IsNumber() ? open_inside(unwrap_file(info[0]), integer_of(info[2]),
-                                                   integer_of(info[3]), request)
-                                     : open_bytes(bytes_of(info[0]), request);
+  auto result =
+      packed(info[0].IsString()   ? open_path(info[0].As<Napi::String>().Utf8Value(), request)
+             : info[2].IsNumber() ? open_inside(unwrap_file(info[0]), integer_of(info[2]),
+                                                integer_of(info[3]), request)
+                                  : open_bytes(bytes_of(info[0]), request));
   return result.ok() ? opened(info.Env(), std::move(result).value())
                      : failure(info.Env(), result.status());
 }
@@ -148,8 +155,8 @@ Napi::Value decode(const Napi::CallbackInfo& info) {
   if (Status status = session.checkpoint->source().check_unchanged(); !status.ok())
     return failure(info.Env(), status);
   const Request request = read_request(info[1].As<Napi::Object>());
-  auto result =
-      Checkpoint::open(session.checkpoint->source_handle(), request.options, request.inflated());
+  auto result = packed(
+      Checkpoint::open(session.checkpoint->source_handle(), request.options, request.inflated()));
   return result.ok() ? opened(info.Env(), std::move(result).value())
                      : failure(info.Env(), result.status());
 }

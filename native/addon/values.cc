@@ -1,7 +1,7 @@
 #include "addon/values.h"
 
+#include "addon/external.h"
 #include "addon/handle.h"
-#include "core/attached.h"
 #include "core/text.h"
 
 namespace torchmap::addon {
@@ -26,63 +26,23 @@ Napi::Value string(Napi::Env env, std::string_view text) {
 
 double number(uint32_t index) { return static_cast<double>(index); }
 
-// Rows of TensorWord and ExtraWord in lib/tables.ts.
-void set_tensor_rows(Napi::Object target, const Catalog& catalog) {
-  const Napi::Env env = target.Env();
-  constexpr size_t kWords = PackedRow::kTensor, kExtraWords = PackedRow::kExtra;
-  Napi::Uint32Array rows = Napi::Uint32Array::New(env, catalog.tensors.size() * kWords);
-  Buffer<uint32_t> extras;
-  uint32_t* at = rows.Data();
-  for (size_t i = 0; i < catalog.tensors.size(); ++i, at += kWords) {
-    const Tensor& row = catalog.tensors[i];
-    const auto offset = static_cast<uint64_t>(row.offset);
-    at[0] = static_cast<uint32_t>(row.dtype) | static_cast<uint32_t>(row.layout) << 8 |
-            static_cast<uint32_t>(row.flags) << 16;
-    at[1] = row.storage;
-    at[2] = static_cast<uint32_t>(offset);
-    at[3] = static_cast<uint32_t>(offset >> 32);
-    at[4] = static_cast<uint32_t>(row.numel);
-    at[5] = static_cast<uint32_t>(row.numel >> 32);
-    at[6] = row.dims;
-    at[7] = row.ndim;
-    at[8] = row.device;
-    at[9] = kNoIndex;
-    if (row.part_count == 0 && row.quantizer == kNoIndex) continue;
-    at[9] = static_cast<uint32_t>(extras.size() / kExtraWords);
-    const uint32_t extra[kExtraWords] = {row.parts, row.part_count, row.quantizer};
-    extras.append(extra, kExtraWords);
+// A table large enough is handed over as it is, where the runtime takes it: copying fewer bytes
+// costs less than the object that frees them.
+template <typename Array, typename T>
+Array array_of(Napi::Env env, Buffer<T>&& values) {
+  constexpr size_t kWorthHandingOver = size_t{64} << 10;  // bytes
+  const size_t count = values.size(), bytes = count * sizeof(T);
+  if (bytes >= kWorthHandingOver) {
+    const auto hold = std::make_shared<Buffer<T>>(std::move(values));
+    napi_value buffer = nullptr;
+    auto* const first = reinterpret_cast<std::byte*>(hold->data());
+    if (wrap_pages(env, first, bytes, hold, buffer) == External::kMade)
+      return Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
+    values = std::move(*hold);
   }
-  target["tensors"] = rows;
-  target["extras"] = words(env, extras.data(), extras.size());
-}
-
-// Rows of StorageColumn in lib/tables.ts.
-Napi::Float64Array storage_rows(Napi::Env env, Checkpoint& checkpoint) {
-  constexpr size_t kColumns = PackedRow::kStorage;
-  const std::vector<Storage>& storages = checkpoint.catalog().storages;
-  Napi::Float64Array rows = Napi::Float64Array::New(env, storages.size() * kColumns);
-  double* at = rows.Data();
-  for (const Storage& row : storages) {
-    const uint32_t swap = row.swap == 0 ? 1 : row.swap;
-    at[0] = static_cast<double>(
-        static_cast<uint64_t>(row.dtype) | static_cast<uint64_t>(row.place) << 8 |
-        static_cast<uint64_t>(swap) << 10 | static_cast<uint64_t>(row.device) << 16);
-    at[1] = static_cast<double>(row.bytes);
-    const bool deflated = row.place == StoragePlace::kRecord &&
-                          checkpoint.archive()->records()[row.record].method == 8;
-    at[2] =
-        deflated ? static_cast<double>(checkpoint.archive()->records()[row.record].stored_size) : 0;
-    at += kColumns;
-  }
-  return rows;
-}
-
-// Whether the key of each storage is its number, as torch.save counts them.
-bool keys_are_numbers(const std::vector<Storage>& storages) {
-  for (size_t i = 0; i < storages.size(); ++i) {
-    if (plain_number(storages[i].key) != i) return false;
-  }
-  return true;
+  Array array = Array::New(env, count);
+  if (count != 0) std::memcpy(array.Data(), values.data(), bytes);
+  return array;
 }
 
 Napi::Array quantizers(Napi::Env env, const Catalog& catalog) {
@@ -99,6 +59,37 @@ Napi::Array quantizers(Napi::Env env, const Catalog& catalog) {
     rows[i] = object;
   }
   return rows;
+}
+
+void add_tables(Napi::Object target, const Checkpoint& checkpoint, PackedTables tables) {
+  const Napi::Env env = target.Env();
+  const Catalog& catalog = checkpoint.catalog();
+  target["tensors"] = array_of<Napi::Uint32Array>(env, std::move(tables.tensors));
+  target["extras"] = array_of<Napi::Uint32Array>(env, std::move(tables.extras));
+  Napi::Float64Array dims = Napi::Float64Array::New(env, catalog.dims.size());
+  for (size_t i = 0; i < catalog.dims.size(); ++i)
+    dims.Data()[i] = static_cast<double>(catalog.dims[i]);
+  target["dims"] = dims;
+  Napi::Uint32Array parts = Napi::Uint32Array::New(env, catalog.parts.size() * 2);
+  for (size_t i = 0; i < catalog.parts.size(); ++i) {
+    parts[2 * i] = static_cast<uint32_t>(catalog.parts[i].role);
+    parts[2 * i + 1] = catalog.parts[i].tensor;
+  }
+  target["parts"] = parts;
+  target["quantizers"] = quantizers(env, catalog);
+  target["storages"] = array_of<Napi::Float64Array>(env, std::move(tables.storages));
+  if (!tables.keys_are_numbers) {
+    Names keys;
+    for (const Storage& storage : catalog.storages) {
+      keys.text += storage.key;
+      keys.ends.push(keys.text.size());
+    }
+    target["keys"] = packed_strings(env, keys);
+  }
+  Napi::Array devices = Napi::Array::New(env, catalog.devices.size());
+  for (uint32_t i = 0; i < catalog.devices.size(); ++i)
+    devices[i] = string(env, catalog.devices[i]);
+  target["devices"] = devices;
 }
 
 Napi::BigInt big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
@@ -159,37 +150,11 @@ Napi::Object packed_strings(Napi::Env env, const std::u16string& text,
 }
 
 void set_tables(Napi::Object target, Checkpoint& checkpoint) {
-  const Napi::Env env = target.Env();
-  const Catalog& catalog = checkpoint.catalog();
-  set_tensor_rows(target, catalog);
-  Napi::Float64Array dims = Napi::Float64Array::New(env, catalog.dims.size());
-  for (size_t i = 0; i < catalog.dims.size(); ++i)
-    dims.Data()[i] = static_cast<double>(catalog.dims[i]);
-  target["dims"] = dims;
-  Napi::Uint32Array parts = Napi::Uint32Array::New(env, catalog.parts.size() * 2);
-  for (size_t i = 0; i < catalog.parts.size(); ++i) {
-    parts[2 * i] = static_cast<uint32_t>(catalog.parts[i].role);
-    parts[2 * i + 1] = catalog.parts[i].tensor;
-  }
-  target["parts"] = parts;
-  target["quantizers"] = quantizers(env, catalog);
-  target["storages"] = storage_rows(env, checkpoint);
-  if (!keys_are_numbers(catalog.storages)) {
-    Names keys;
-    for (const Storage& storage : catalog.storages) {
-      keys.text += storage.key;
-      keys.ends.push(keys.text.size());
-    }
-    target["keys"] = packed_strings(env, keys);
-  }
-  Napi::Array devices = Napi::Array::New(env, catalog.devices.size());
-  for (uint32_t i = 0; i < catalog.devices.size(); ++i)
-    devices[i] = string(env, catalog.devices[i]);
-  target["devices"] = devices;
+  add_tables(target, checkpoint, pack_tables(checkpoint));
 }
 
-Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
-  Checkpoint& row = *checkpoint;
+Napi::Object opened(Napi::Env env, OpenedCheckpoint made) {
+  Checkpoint& row = *made.checkpoint;
   Napi::Object result = Napi::Object::New(env);
   result["format"] = latin1(env, format_name(row.format()));
   result["era"] = latin1(env, row.era());
@@ -218,8 +183,8 @@ Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint) {
   result["skipped"] = skipped;
   result["salvaged"] = row.salvaged();
   if (row.metadata()) result["metadata"] = packed_strings(env, *row.metadata());
-  set_tables(result, row);
-  result["handle"] = wrap(env, std::move(checkpoint));
+  add_tables(result, row, std::move(made.tables));
+  result["handle"] = wrap(env, std::move(made.checkpoint));
   return result;
 }
 

@@ -3,7 +3,7 @@
 
 #include <napi.h>
 
-#include "core/checkpoint.h"
+#include "core/packed_tables.h"
 #include "core/torch/tape.h"
 
 namespace torchmap::addon {
@@ -22,8 +22,14 @@ Napi::Float64Array reals(Napi::Env env, const double* values, size_t count);
 // The tensor tables of Opened: tensors, dims, parts, quantizers, storages, keys, devices.
 void set_tables(Napi::Object target, Checkpoint& checkpoint);
 
+// A checkpoint and its tables, which are packed on the thread that read it.
+struct OpenedCheckpoint {
+  std::unique_ptr<Checkpoint> checkpoint;
+  PackedTables tables;
+};
+
 // Opened, around a fresh handle.
-Napi::Object opened(Napi::Env env, std::unique_ptr<Checkpoint> checkpoint);
+Napi::Object opened(Napi::Env env, OpenedCheckpoint made);
 
 // NativeTape; `tables` when making it added rows.
 Napi::Object tape(Napi::Env env, const Tape& tape);

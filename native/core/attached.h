@@ -5,15 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "core/status.h"
-#include "core/torch/catalog.h"
+#include "core/packed_tables.h"
 
 namespace torchmap {
-
-// Numbers in a row of the packed tables, as lib/tables.ts lists them.
-struct PackedRow {
-  static constexpr size_t kTensor = 10, kExtra = 3, kPart = 2, kStorage = 3, kQuantizer = 6;
-};
 
 // What a handle has, in the order of lib/handle/pack.ts; columns are described in lib/tables.ts.
 struct AttachedTables {

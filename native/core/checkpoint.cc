@@ -37,7 +37,6 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(std::shared_ptr<Source> sou
   checkpoint->cancelled_ = options.cancelled;
   TRY(checkpoint->read(options, inflated));
   checkpoint->cancelled_ = nullptr;
-  checkpoint->has_distinct_names_ = checkpoint->names_.are_distinct();
   return checkpoint;
 }
 
@@ -46,6 +45,11 @@ std::unique_ptr<Checkpoint> Checkpoint::attach(std::shared_ptr<Source> source,
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(std::move(source)));
   checkpoint->catalog_.storages = std::move(storages);
   return checkpoint;
+}
+
+bool Checkpoint::has_distinct_names() {
+  if (!has_distinct_names_) has_distinct_names_ = names_.are_distinct();
+  return *has_distinct_names_;
 }
 
 Status Checkpoint::read(const OpenOptions& options, std::span<const InflatedRecord> inflated) {

@@ -55,6 +55,7 @@ class Checkpoint {
   const std::optional<ZipArchive>& archive() const { return archive_; }
 
   Catalog& catalog() { return catalog_; }
+  const Catalog& catalog() const { return catalog_; }
   Pool& pool() { return *pool_; }
   Interpreter& interpreter() { return *interpreter_; }
   NodeId root() const { return root_; }
@@ -63,7 +64,8 @@ class Checkpoint {
   // Where the search for the weights begins: of a package, the one resource that can hold them.
   NodeId weights_root();
   const Names& names() const { return names_; }
-  bool has_distinct_names() const { return has_distinct_names_; }
+  // Whether it is known that no two names are the same; found out when it is first asked.
+  bool has_distinct_names();
   const std::vector<Skipped>& skipped() const { return skipped_; }
 
   // The code of a TorchScript archive, which state_dict() and kIsParameter hang on: read when they
@@ -111,7 +113,7 @@ class Checkpoint {
   NodeId root_ = 0;
   std::vector<Branch> branches_;
   Names names_;
-  bool has_distinct_names_ = false;
+  std::optional<bool> has_distinct_names_;
   std::vector<Skipped> skipped_;
   std::deque<std::string> kept_;  // inflated records; never moves
 

@@ -20,6 +20,8 @@ constexpr uint64_t kFirstVersion = 1, kLastVersion = 10;
 // Records inflated for one opening, which begins anew for each; archives of torch have none.
 constexpr size_t kMostRecordsInflated = 64;
 constexpr std::string_view kData = "data/";
+// Bytes that most names of tensors have.
+constexpr size_t kShortName = 16;
 
 struct OtherArchive {
   std::string_view record, what;
@@ -284,9 +286,13 @@ void ZipReader::expect_rows() {
   catalog.storages.reserve(rows);
   catalog.tensors.make_room(rows);
   catalog.dims.make_room(4 * rows);
+  Names& names = checkpoint_.names_;
+  names.expect(rows);
   populate(memory_of(catalog.storages.data(), rows));
   populate(memory_of(catalog.tensors.data(), rows));
-  checkpoint_.names_.expect(rows);
+  populate(memory_of(names.text.data(), kShortName * rows));
+  populate(memory_of(names.ends.data(), rows));
+  populate(memory_of(names.tensors.data(), rows));
 }
 
 Status ZipReader::read() {
