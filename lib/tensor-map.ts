@@ -90,7 +90,7 @@ class Positions extends Home {
 abstract class Steps<T> {
   readonly #positions: Positions
   #next = 0
-  #end: number
+  readonly #end: number
 
   static {
     Object.setPrototypeOf(Steps.prototype, ITERATOR)

@@ -1,0 +1,183 @@
+#include "core/verify/pieces.h"
+
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <thread>
+
+#include "core/archive/crc32.h"
+#include "core/archive/zip_layout.h"
+#include "core/verify/deflated.h"
+#include "core/verify/local_header.h"
+
+namespace torchmap {
+namespace {
+
+// What one thread does at a time of a large record: little, so that no thread works alone for long
+// when the others have nothing left. And what it reads at once, which stays in the processor's
+// cache until the CRC is made of it.
+constexpr uint64_t kPart = uint64_t{4} << 20, kRead = uint64_t{512} << 10;
+// Starting a thread takes as long as reading this much.
+constexpr uint64_t kWorthThread = uint64_t{1} << 20;
+// Inflating a byte takes as long as reading this many.
+constexpr uint64_t kDeflatedWork = 32;
+
+// Bytes of a file that were read, at the place where they stand in it.
+class Block final : public Source {
+ public:
+  Block(uint64_t start, ByteSpan bytes) : start_(start), bytes_(bytes) {
+    identity_.size = start + bytes.size();
+  }
+
+  Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
+    TRY(check_range(offset, length));
+    if (offset < start_) return Status(Code::kTruncated, "bytes in front of those that were read");
+    return bytes_.subspan(static_cast<size_t>(offset - start_), static_cast<size_t>(length));
+  }
+
+  Status read(uint64_t offset, std::span<std::byte> target) override {
+    TRY_ASSIGN(const ByteSpan bytes, view(offset, target.size()));
+    std::memcpy(target.data(), bytes.data(), bytes.size());
+    return {};
+  }
+
+ private:
+  const uint64_t start_;
+  const ByteSpan bytes_;
+};
+
+// Where a record and all that belongs to it ends.
+uint64_t end_of(const Record& record) {
+  return record.stored_size > 0 ? record.end
+                                : record.header_offset + ZipArchive::header_bytes(record);
+}
+
+// Whether it is read together with its neighbours: its header cannot change that it is read.
+bool is_small(const Record& record) {
+  return record.method == kStored && (record.flags & 1) == 0 && !record.cut &&
+         (record.crc != 0 || record.size == 0) && end_of(record) - record.header_offset <= kRead;
+}
+
+}  // namespace
+
+Status Pieces::add(uint32_t record) {
+  if (!options_.salvage && is_small(archive_.records()[record])) {
+    add_small(record);
+    return {};
+  }
+  CheckedRecord& row = rows_[record];
+  TRY(check_local_header(source_, archive_, record, row));
+  if (row.verdict != Verdict::kOk) return {};
+  if (row.deflated) {
+    if (!is_inflatable(row, options_.limits)) return {};
+    work_ += kDeflatedWork * row.stored_size;
+    pieces_.push_back({Kind::kWhole, record, row.offset, row.stored_size});
+    return {};
+  }
+  uint64_t offset = row.offset, length = row.stored_size;
+  work_ += length;
+  do {
+    const uint64_t taken = std::min(length, kPart);
+    pieces_.push_back({Kind::kPart, record, offset, taken});
+    offset += taken;
+    length -= taken;
+  } while (length > 0);
+  return {};
+}
+
+void Pieces::add_small(uint32_t record) {
+  const uint64_t begin = archive_.records()[record].header_offset,
+                 end = end_of(archive_.records()[record]);
+  if (!pieces_.empty()) {
+    Piece& last = pieces_.back();
+    const uint64_t last_end = last.offset + last.length;
+    if (last.kind == Kind::kSmall && last.record + last.count == record && begin >= last_end &&
+        end - last.offset <= kRead) {
+      work_ += end - last_end;
+      last.length = end - last.offset;
+      ++last.count;
+      return;
+    }
+  }
+  work_ += end - begin;
+  pieces_.push_back({Kind::kSmall, record, begin, end - begin});
+}
+
+Status Pieces::run() {
+  const uint64_t useful = std::min<uint64_t>(pieces_.size(), work_ / kWorthThread + 1);
+  const uint64_t count = std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1));
+  const auto longest = static_cast<size_t>(std::min(kRead, work_));
+  std::vector<std::unique_ptr<std::byte[]>> buffers;
+  for (uint64_t i = 0; i < count; ++i) buffers.emplace_back(new std::byte[longest]);
+  std::vector<std::thread> threads;
+  threads.reserve(count - 1);
+  for (uint64_t i = 1; i < count; ++i) {
+    std::byte* buffer = buffers[i].get();
+    try {
+      threads.emplace_back([this, buffer] { work(buffer); });
+    } catch (const std::exception&) {
+      break;  // the system or memory gives no more; those there are do the work
+    }
+  }
+  work(buffers[0].get());
+  for (std::thread& thread : threads) thread.join();
+  TRY(outcome_.take());
+  for (const Piece& piece : pieces_) {
+    if (piece.kind != Kind::kPart) continue;
+    CheckedRecord& row = rows_[piece.record];
+    row.actual = crc32_combine(row.actual, piece.crc, piece.length);
+  }
+  return {};
+}
+
+void Pieces::work(std::byte* buffer) noexcept {
+  for (;;) {
+    const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
+    if (index >= pieces_.size() || outcome_.stopped()) return;
+    outcome_.watch([&] { return check(pieces_[index], buffer); });
+  }
+}
+
+Status Pieces::poll() const {
+  if (options_.cancelled != nullptr && options_.cancelled->load(std::memory_order_relaxed))
+    return Status(Code::kCancelled, "the caller asked to stop");
+  return {};
+}
+
+void Pieces::count(uint64_t bytes) const {
+  if (options_.done != nullptr) options_.done->fetch_add(bytes, std::memory_order_relaxed);
+}
+
+Status Pieces::check(Piece& piece, std::byte* buffer) {
+  if (piece.kind == Kind::kWhole) return check_deflated(source_, options_, rows_[piece.record]);
+  if (piece.kind == Kind::kSmall) return check_small(piece, buffer);
+  for (uint64_t at = 0; at < piece.length;) {
+    TRY(poll());
+    const auto taken = static_cast<size_t>(std::min(kRead, piece.length - at));
+    TRY(source_.read(piece.offset + at, {buffer, taken}));
+    piece.crc = crc32(piece.crc, {buffer, taken});
+    at += taken;
+    count(taken);
+  }
+  return {};
+}
+
+Status Pieces::check_small(const Piece& piece, std::byte* buffer) {
+  TRY(poll());
+  const std::span<std::byte> bytes(buffer, static_cast<size_t>(piece.length));
+  TRY(source_.read(piece.offset, bytes));
+  Block block(piece.offset, bytes);
+  uint64_t done = 0;
+  for (uint32_t i = piece.record; i < piece.record + piece.count; ++i) {
+    CheckedRecord& row = rows_[i];
+    TRY(check_local_header(block, archive_, i, row));
+    if (row.verdict != Verdict::kOk || row.stored_size == 0) continue;
+    TRY_ASSIGN(const ByteSpan payload, block.view(row.offset, row.stored_size));
+    row.actual = crc32(0, payload);
+    done += row.stored_size;
+  }
+  count(done);
+  return {};
+}
+
+}  // namespace torchmap
