@@ -20,6 +20,8 @@ constexpr uint64_t kFirstVersion = 1, kLastVersion = 10;
 // Records inflated for one opening, which begins anew for each; archives of torch have none.
 constexpr size_t kMostRecordsInflated = 64;
 constexpr std::string_view kData = "data/";
+// Rows whose memory is worth asking the system for before they are there.
+constexpr size_t kManyRows = 1024;
 // Bytes that most names of tensors have.
 constexpr size_t kShortName = 16;
 
@@ -288,6 +290,7 @@ void ZipReader::expect_rows() {
   catalog.dims.make_room(4 * rows);
   Names& names = checkpoint_.names_;
   names.expect(rows);
+  if (rows < kManyRows) return;
   populate(memory_of(catalog.storages.data(), rows));
   populate(memory_of(catalog.tensors.data(), rows));
   populate(memory_of(names.text.data(), kShortName * rows));
