@@ -1,6 +1,7 @@
 // bench/RESULTS.md: the same text that is printed.
 
 import { LOADERS, MAPPING } from './contestants.mjs'
+import { PACES } from './rounds.mjs'
 import { markdown, section } from './table.mjs'
 
 const CLOCKS = [
@@ -10,6 +11,7 @@ const CLOCKS = [
 ]
 
 function rules() {
+  const { warmups, warming, turn, budget, least, limit } = PACES.full
   const words = CLOCKS.map(([clock, title]) => {
     const rows = [...LOADERS, MAPPING]
       .filter((loader) => loader[clock] !== undefined)
@@ -18,7 +20,7 @@ function rules() {
   })
   return [
     '## What each side did',
-    'Each loader has a process of its own, which is started before and stays; what a run has loaded is freed after the clock has stopped, and garbage is collected then. Rounds go A B C, A B C; two rounds to warm up, of half a second each, are not counted ("first run" is the very first). A turn begins with a run that is told apart, "after a pause", since the process stood still while the others had their turns; behind it are as many runs as fit into 20 ms, one at least, and their median is its figure. Figures are the median and, in brackets, the first and last decile; "times torchmap" is the median of the ratios of single rounds. A peer that is not installed is `absent`, with what installs it. A loader that has used 6 s sits out the other rounds once it has three; no run may last longer than a minute.',
+    `Each loader has a process of its own, which is started before and stays; what a run has loaded is freed after the clock has stopped, and garbage is collected then. Rounds go A B C, A B C; ${warmups} rounds to warm up, of ${warming} ms each, are not counted ("first run" is the very first). A turn begins with a run that is told apart, "after a pause", since the process stood still while the others had their turns; behind it are as many runs as fit into ${turn} ms, one at least, and their median is its figure. Figures are the median and, in brackets, the first and last decile; "times torchmap" is the median of the ratios of single rounds. A peer that is not installed is \`absent\`, with what installs it. A loader that has used ${budget / 1000} s sits out the other rounds once it has ${least}; no run may last longer than ${limit / 1000} s.`,
     'To touch every byte is to sum up all bytes of each tensor as 64-bit words, one tensor behind the other, on one thread: the same loop in C for Node.js and Python (`native/bench/touch.cc`), the same in Rust.',
     ...words,
   ].join('\n\n')

@@ -20,9 +20,6 @@ class SlotTable {
     mask_ = size - 1;
   }
 
-  // Has the slot fetched that a number with this hash is looked for in first.
-  void fetch(uint64_t hash) { prefetch(&slots_[static_cast<size_t>(hash) & mask_]); }
-
   // The number with this hash that `is_it`, or `number`, which is put there then.
   template <typename F>
   uint32_t find_or_put(uint64_t hash, uint32_t number, const F& is_it) {

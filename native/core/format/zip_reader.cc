@@ -283,6 +283,7 @@ Status ZipReader::read_archive() {
 
 // As many rows and names as there are records, mostly; a weight has two dimensions.
 void ZipReader::expect_rows() {
+  if (checkpoint_.archive_->find("data.pkl") == ZipArchive::kNone) return;
   Catalog& catalog = checkpoint_.catalog_;
   const size_t rows = checkpoint_.archive_->records().size();
   catalog.storages.reserve(rows);

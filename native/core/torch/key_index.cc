@@ -1,13 +1,12 @@
 #include "core/torch/key_index.h"
 
+#include "core/slot_table.h"
+
 namespace torchmap {
 namespace {
 
 // Text of this length counts as one more step of work.
 constexpr size_t kBytesPerStep = 64;
-
-// Keys between the one looked up and the one whose slot is fetched.
-constexpr size_t kKeysAhead = 8;
 
 }  // namespace
 
@@ -32,20 +31,16 @@ bool KeyIndex::equal(NodeId a, NodeId b) const {
   return pool_.target(a) == pool_.target(b);
 }
 
-std::span<const uint32_t> KeyIndex::first_places(std::span<const NodeId> keys, uint64_t& work) {
-  hashes_.truncate(0);
-  hashes_.make_room(keys.size());
-  for (const NodeId key : keys) hashes_.push_unchecked(hash(key, work));
-  slots_.prepare(keys.size());
-  places_.truncate(0);
-  places_.make_room(keys.size());
+std::vector<uint32_t> KeyIndex::first_places(std::span<const NodeId> keys, uint64_t& work) const {
+  SlotTable slots;  // of positions
+  slots.prepare(keys.size());
+  std::vector<uint32_t> places;
+  places.reserve(keys.size());
   for (uint32_t i = 0; i < keys.size(); ++i) {
-    // The table of a large dict does not fit the cache.
-    if (i + kKeysAhead < keys.size()) slots_.fetch(hashes_[i + kKeysAhead]);
     const auto is_same = [&](uint32_t other) { return equal(keys[other], keys[i]); };
-    places_.push_unchecked(slots_.find_or_put(hashes_[i], i, is_same));
+    places.push_back(slots.find_or_put(hash(keys[i], work), i, is_same));
   }
-  return {places_.data(), places_.size()};
+  return places;
 }
 
 }  // namespace torchmap

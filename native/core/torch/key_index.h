@@ -3,10 +3,10 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "core/fingerprints.h"
 #include "core/pickle/nodes.h"
-#include "core/slot_table.h"
 
 namespace torchmap {
 
@@ -21,9 +21,9 @@ class KeyIndex {
     return fingerprints_.differ(count, [&](uint32_t i) { return hash(key_of(i), work); });
   }
 
-  // For each key the position of the first one that is equal to it, mostly its own; valid until the
-  // next call. Adds to `work` as above.
-  std::span<const uint32_t> first_places(std::span<const NodeId> keys, uint64_t& work);
+  // For each key the position of the first one that is equal to it, mostly its own. Adds to `work`
+  // as above.
+  std::vector<uint32_t> first_places(std::span<const NodeId> keys, uint64_t& work) const;
 
  private:
   uint64_t hash(NodeId key, uint64_t& work) const;
@@ -32,9 +32,6 @@ class KeyIndex {
   const Pool& pool_;
   const uint64_t seed_;
   Fingerprints fingerprints_;
-  Buffer<uint64_t> hashes_;
-  SlotTable slots_;  // of positions
-  Buffer<uint32_t> places_;
 };
 
 }  // namespace torchmap

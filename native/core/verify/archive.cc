@@ -24,11 +24,7 @@ Result<std::vector<CheckedRecord>> verify_archive(Source& source, const VerifyOp
                     {}});
   }
   Pieces pieces(source, archive, options, rows);
-  for (uint32_t i = 0; i < rows.size(); ++i) {
-    if (options.cancelled != nullptr && options.cancelled->load(std::memory_order_relaxed))
-      return Status(Code::kCancelled, "the caller asked to stop");
-    TRY(pieces.add(i));
-  }
+  for (uint32_t i = 0; i < rows.size(); ++i) TRY(pieces.add(i));
   TRY(pieces.run());
   for (CheckedRecord& row : rows) {
     if (row.verdict == Verdict::kOk && row.actual != row.expected) row.verdict = Verdict::kMismatch;

@@ -61,6 +61,7 @@ bool is_small(const Record& record) {
 }  // namespace
 
 Status Pieces::add(uint32_t record) {
+  TRY(poll());
   if (!options_.salvage && is_small(archive_.records()[record])) {
     add_small(record);
     return {};

@@ -14,7 +14,7 @@ class Pieces {
          std::vector<CheckedRecord>& rows)
       : source_(source), archive_(archive), options_(options), rows_(rows) {}
 
-  // In the order of the directory. Looks at the local headers of large records.
+  // In the order of the directory. Looks at the local headers of large records. kCancelled.
   Status add(uint32_t record);
 
   // Gives the rows their CRC, or what is wrong with the record. Memory for all threads is taken
