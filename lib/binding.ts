@@ -87,7 +87,8 @@ export interface Binding {
   /**
    * A window that covers bytes [start, end) of a storage in the mapped file, and no more than
    * `longest` bytes unless the range itself is longer. `external` false: a copy instead of the
-   * pages.
+   * pages. `windows` and `offsets`, by storage: gets one more than the number of the window, and
+   * where in it the storage begins, of those that are found along with this one.
    */
   window(
     handle: Handle,
@@ -96,7 +97,11 @@ export interface Binding {
     end: number,
     external: boolean,
     longest: number,
+    windows: Uint32Array,
+    offsets: Uint32Array,
   ): Outcome<Window>
+  /** Fails with `FILE_CHANGED` when the file is not the one that was opened; else nothing. */
+  checkUnchanged(handle: Handle): Outcome<object> | undefined
   /**
    * Copies bytes [start, end) of a storage to a new ArrayBuffer (as stored: not swapped; deflated
    * ones still deflated).

@@ -262,6 +262,10 @@ export class Catalog {
     return this.parts(row).find(([name]) => name === role)?.[1]
   }
 
+  get storageCount(): number {
+    return this.#tables.storages.length / StorageColumn.count
+  }
+
   /** Bytes. */
   storageBytes(index: number): number {
     return this.#tables.storages[index * StorageColumn.count + StorageColumn.bytes]!

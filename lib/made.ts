@@ -8,9 +8,10 @@ import { DTYPES, type DType, type TensorData } from './dtype'
 import { StateError } from './errors'
 import type { Limits } from './limits'
 import { Session } from './session'
-import { checkBufferLength, LONGEST_BUFFER, type Span, Storage, type Storages } from './storage'
+import { checkBufferLength, Storage, type Storages } from './storage'
 import { TensorFlag } from './tables'
 import { type Tensor, tensorOf } from './tensor'
+import { LONGEST_BUFFER, type Span } from './windows'
 
 /** A row-major tensor to be made. */
 export interface Recipe {

@@ -7,7 +7,6 @@
  *                  at an address that no typed array of their dtype can begin at
  */
 
-import { constants } from 'node:buffer'
 import { inspect } from 'node:util'
 import { binding } from './binding'
 import type { DType } from './dtype'
@@ -16,28 +15,10 @@ import { inflate } from './inflate'
 import { printable } from './printable'
 import type { FileSession } from './session'
 import { StoragePlace } from './tables'
-
-/**
- * Bytes of the largest ArrayBuffer made here: 2^32 on Node 20, where larger external ones are
- * refused.
- */
-export const LONGEST_BUFFER = constants.MAX_LENGTH
-
-/**
- * Whether pages may be handed out as they are; `TORCHMAP_EXTERNAL_BUFFERS=off` copies instead, as
- * Electron has to.
- */
-export const EXTERNAL_BUFFERS = process.env.TORCHMAP_EXTERNAL_BUFFERS !== 'off'
+import { LONGEST_BUFFER, type Span, Windows } from './windows'
 
 /** Bytes of the largest storage that is copied whole although a tensor may need little of it. */
 const LONGEST_COPY = 2 ** 30
-
-/** Bytes in host order: `byteOffset` bytes into `buffer`. */
-export interface Span {
-  buffer: ArrayBufferLike
-  byteOffset: number
-  zeroCopy: boolean
-}
 
 /** The flat bytes that tensors view. Tensors that share one have the same object here. */
 export class Storage {
@@ -101,10 +82,11 @@ export class FileStorages implements Storages {
   readonly #spans = new Map<number, Span>()
   /** Pieces of long storages, by storage, start and end. */
   readonly #ranges = new Map<string, Span>()
-  readonly #windows = new Map<number, { buffer: ArrayBuffer; zeroCopy: boolean }>()
+  readonly #windows: Windows
 
   constructor(session: FileSession) {
     this.#session = session
+    this.#windows = new Windows(session)
   }
 
   object(index: number): Storage {
@@ -128,6 +110,7 @@ export class FileStorages implements Storages {
    */
   isLong(index: number): boolean {
     const { catalog } = this.#session
+    if (catalog.storageBytes(index) <= LONGEST_COPY) return false
     const isCopied = !this.isPlain(index) && catalog.deflatedBytes(index) === 0
     return catalog.storageBytes(index) > (isCopied ? LONGEST_COPY : LONGEST_BUFFER)
   }
@@ -171,17 +154,11 @@ export class FileStorages implements Storages {
   span(index: number, start: number, end: number, unit: number): Span {
     this.#session.checkOpen()
     if (this.isLong(index)) return this.#rangeOfLong(index, start, end, unit)
-    let whole = this.#spans.get(index)
-    if (whole === undefined || whole.byteOffset % unit !== 0) {
-      whole = this.#make(index, 0, this.#session.catalog.storageBytes(index), unit)
-      this.#spans.set(index, whole)
-    }
-    const { buffer, byteOffset, zeroCopy } = whole
+    const { buffer, byteOffset, zeroCopy } = this.#whole(index, unit)
     if (end > start && buffer.byteLength === 0) {
       const message = 'the buffer of these bytes was moved away, by transfer() or postMessage()'
       throw new StateError('CLOSED', message, { path: this.#session.path })
     }
-    if (start === 0) return whole
     return { buffer, byteOffset: byteOffset + start, zeroCopy }
   }
 
@@ -228,11 +205,22 @@ export class FileStorages implements Storages {
 
   /** Gives up all buffers; returns those that lie over mapped pages. */
   release(): ArrayBuffer[] {
-    const buffers = [...this.#windows.values()].map(({ buffer }) => buffer)
-    this.#windows.clear()
     this.#spans.clear()
     this.#ranges.clear()
-    return buffers
+    return this.#windows.release()
+  }
+
+  #whole(index: number, unit: number): Span {
+    if (this.isPlain(index)) {
+      const shared = this.#windows.shared(index)
+      if (shared !== undefined && shared.byteOffset % unit === 0) return shared
+    }
+    let whole = this.#spans.get(index)
+    if (whole === undefined || whole.byteOffset % unit !== 0) {
+      whole = this.#make(index, 0, this.#session.catalog.storageBytes(index), unit)
+      this.#spans.set(index, whole)
+    }
+    return whole
   }
 
   #rangeOfLong(index: number, start: number, end: number, unit: number): Span {
@@ -251,20 +239,10 @@ export class FileStorages implements Storages {
     if (end === start) return { buffer: new ArrayBuffer(0), byteOffset: 0, zeroCopy: false }
     if (this.isPlain(index)) {
       const span =
-        source === undefined ? this.#window(index, start, end) : this.#own(index, start, end)
+        source === undefined ? this.#windows.find(index, start, end) : this.#own(index, start, end)
       if (span.byteOffset % unit === 0) return span
     }
     return { buffer: this.copy(index, start, end), byteOffset: 0, zeroCopy: false }
-  }
-
-  #window(index: number, start: number, end: number): Span {
-    const { handle } = this.#session
-    const { window, byteOffset, buffer, zeroCopy } = this.#session.unwrap(
-      binding.window(handle, index, start, end, EXTERNAL_BUFFERS, LONGEST_BUFFER),
-    )
-    if (buffer !== undefined) this.#windows.set(window, { buffer, zeroCopy: zeroCopy === true })
-    const made = this.#windows.get(window)!
-    return { buffer: made.buffer, byteOffset, zeroCopy: made.zeroCopy }
   }
 
   /** Over the caller's own buffer. */

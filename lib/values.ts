@@ -8,8 +8,8 @@ import { binding } from './binding'
 import { type DTypeInfo, denseBytes, type TensorData } from './dtype'
 import { isCheckpointError, UnsupportedError } from './errors'
 import type { Session } from './session'
-import { LONGEST_BUFFER } from './storage'
 import { LAYOUTS, TensorFlag } from './tables'
+import { LONGEST_BUFFER } from './windows'
 
 const HOST_IS_LITTLE = endianness() === 'LE'
 
@@ -197,25 +197,28 @@ export function elementBytes(
 ): Uint8Array {
   const { catalog, storages } = session
   const dtype = catalog.dtype(row)
-  const storage = catalog.storageOf(row)!
-  let bytes: Uint8Array
-  const isKnown = session.data.has(row)
-  if (!isKnown && start < end && isDirect(session, row) && storages.isLong(storage)) {
-    // A window for every piece would stay for as long as the checkpoint; a copy does not.
+  const bytes = denseBytes(dtype, catalog.numel(row))
+  let data: { buffer: ArrayBufferLike; byteOffset: number }
+  if (start < end && !session.data.has(row) && isDirect(session, row)) {
+    const storage = catalog.storageOf(row)!
     const first = firstByte(session, row, name)
-    const from = HOST_IS_LITTLE ? start : start - (start % dtype.unit)
-    const to = HOST_IS_LITTLE ? end : Math.ceil(end / dtype.unit) * dtype.unit
-    const copy = storages.copy(storage, first + from, first + to)
-    if (!HOST_IS_LITTLE && dtype.unit > 1) binding.swap(copy, dtype.unit)
-    return new Uint8Array(copy, start - from, end - start)
+    if (storages.isLong(storage)) {
+      // A window for every piece would stay for as long as the checkpoint; a copy does not.
+      const from = HOST_IS_LITTLE ? start : start - (start % dtype.unit)
+      const to = HOST_IS_LITTLE ? end : Math.ceil(end / dtype.unit) * dtype.unit
+      const copy = storages.copy(storage, first + from, first + to)
+      if (!HOST_IS_LITTLE && dtype.unit > 1) binding.swap(copy, dtype.unit)
+      return new Uint8Array(copy, start - from, end - start)
+    }
+    data = storages.span(storage, first, first + bytes, dtype.array.BYTES_PER_ELEMENT)
+  } else {
+    data = elements(session, row, name)
   }
-  const data = elements(session, row, name)
-  bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  if (!HOST_IS_LITTLE && dtype.unit > 1) {
-    bytes = bytes.slice()
-    binding.swap(bytes.buffer as ArrayBuffer, dtype.unit)
-  }
-  return bytes.subarray(start, end)
+  if (HOST_IS_LITTLE || dtype.unit === 1)
+    return new Uint8Array(data.buffer, data.byteOffset + start, end - start)
+  const swapped = new Uint8Array(data.buffer, data.byteOffset, bytes).slice()
+  binding.swap(swapped.buffer, dtype.unit)
+  return swapped.subarray(start, end)
 }
 
 /** Real elements as float32; float32 ones as they are. */

@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { openSync, type Tensor, type TensorData } from '../lib/index'
 import { checkpointOf, pickle, type TensorOptions, untyped } from './support/bytes'
+import { writeCheckpoint } from './support/checkpoint-writer'
 import { FIXTURES } from './support/golden'
 import { ramp, refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
+const folder = temporaryFolder('tensors')
 const golden = (name: string) => openSync(join(FIXTURES, 'torch-2.13', name))
 
 /** A tensor of a dtype over these bytes. */
@@ -176,6 +178,51 @@ describe('bytes(start, end)', () => {
   test('of a copy are those of its elements', () => {
     const turned = over(counting, 'uint8', [2, 3], { strides: [1, 2] })
     expect(Array.from(turned.bytes(1, 4))).toEqual([3, 5, 2])
+  })
+
+  test('lie where the elements do, whichever is asked for first', () => {
+    const path = writeSample(join(folder, 'first.pth'))
+    for (const mmap of [true, false]) {
+      const checkpoint = openSync(path, { mmap })
+      const [weight, other] = ['weight', 'other'].map((name) => tensorOf(checkpoint, name))
+      const [first, second] = [weight!.bytes(), other!.data]
+      first[0] = 77
+      second.fill(1 as never)
+      expect(new Uint8Array(weight!.data.buffer, weight!.data.byteOffset)[0]).toBe(77)
+      expect(first.buffer).toBe(weight!.data.buffer)
+      expect(other!.bytes().buffer).toBe(second.buffer)
+      checkpoint.close()
+    }
+  })
+
+  // Where they lie is found out for neighbours in the file together.
+  test.each<[string, (keys: number[]) => number[]]>([
+    ['forwards', (keys) => keys],
+    ['backwards', (keys) => keys.reverse()],
+    ['from everywhere', (keys) => keys.map((_, i) => (i * 397) % keys.length)],
+  ])('of many small storages, %s', (_, order) => {
+    const path = join(folder, 'many.pth')
+    const numbers = Array.from({ length: 1000 }, (_, i) => i)
+    const sizeOf = (i: number) => (i % 100 === 7 ? 70_000 : 1 + (i % 64))
+    const contentOf = (i: number) => Buffer.alloc(sizeOf(i), `${i};`)
+    // As torch does: in the order of keys as text.
+    const keys = numbers.map(String).sort()
+    const storages = keys.map((key) => {
+      return { key, size: sizeOf(+key), parts: [{ offset: 0, bytes: contentOf(+key) }] }
+    })
+    const tensors = numbers.map((i) => {
+      const [name, numel] = [`t${i}`, sizeOf(i)]
+      return { name, type: 'Byte', key: String(i), numel, shape: [numel] }
+    })
+    writeCheckpoint(path, tensors, storages)
+    for (const mmap of [true, false]) {
+      const checkpoint = openSync(path, { mmap })
+      for (const i of order([...numbers])) {
+        const bytes = tensorOf(checkpoint, `t${i}`).bytes()
+        if (!contentOf(i).equals(bytes)) throw new Error(`the bytes of t${i} are others`)
+      }
+      checkpoint.close()
+    }
   })
 })
 

@@ -13,7 +13,7 @@ import { crc32, deflateRawSync } from 'node:zlib'
 import { describe, expect, jest, test } from '@jest/globals'
 import { openSync } from '../lib/index'
 import { zipWithChecksums } from './support/archives'
-import { stateDictPickle } from './support/checkpoint-writer'
+import { stateDictPickle, writeCheckpoint } from './support/checkpoint-writer'
 import { inProcess } from './support/child'
 import { isTold, mappings } from './support/memory'
 import { ramp, refusal, temporaryFolder, tensorOf, writeSample } from './support/samples'
@@ -169,6 +169,40 @@ describe('files', () => {
       expect(codes).toEqual(['FILE_CHANGED', 'FILE_CHANGED', 'FILE_CHANGED', 'FILE_CHANGED'])
     }
     expect(ending.result?.length).toBe(4)
+  })
+
+  // Where a tensor lies was found out along with its neighbour.
+  test.each([true, false])('truncated after a neighbour was read (mmap %s)', (mmap) => {
+    const path = join(folder, `neighbours-${mmap}.pth`)
+    const storages = Array.from({ length: 8 }, (_, i) => ({
+      key: String(i),
+      size: 4096,
+      parts: [{ offset: 0, bytes: Buffer.alloc(4096, i + 1) }],
+    }))
+    const tensors = storages.map(({ key, size }) => {
+      return { name: `t${key}`, type: 'Byte', key, numel: size, shape: [size] }
+    })
+    writeCheckpoint(path, tensors, storages)
+    const ending = inProcess(
+      ({ openSync, isCheckpointError }, path, mmap) => {
+        const { truncateSync } = require('node:fs') as typeof import('node:fs')
+        const checkpoint = openSync(path, { mmap })
+        const first = checkpoint.tensors.get('t0')!.bytes()[4095]
+        truncateSync(path, 2 * 4096)
+        const use = (name: string) => {
+          try {
+            return checkpoint.tensors.get(name)!.bytes()[4095]
+          } catch (error) {
+            return isCheckpointError(error) ? error.code : String(error)
+          }
+        }
+        return [first, ...['t1', 't5', 't7', 't1'].map(use)]
+      },
+      [path, mmap],
+    )
+    expect([ending.how, ending.stderr]).toEqual([0, ''])
+    const gone = 'FILE_CHANGED'
+    expect(ending.result).toEqual([1, gone, gone, gone, gone])
   })
 
   // Names of records are views of the mapped directory, which is gone then.

@@ -2,9 +2,10 @@
 import { StateError } from '../errors'
 import { printable } from '../printable'
 import type { FileSession } from '../session'
-import { checkBufferLength, FileStorages, LONGEST_BUFFER, type Span } from '../storage'
+import { checkBufferLength, FileStorages } from '../storage'
 import { ExtentColumn, StoragePlace } from '../tables'
 import type { Range } from '../values'
+import { LONGEST_BUFFER, type Span } from '../windows'
 import { Intervals } from './intervals'
 
 /** A piece of a storage, as it is stored; of all but very long ones the piece is the whole. */

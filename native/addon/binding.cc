@@ -22,6 +22,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["adopt"] = Napi::Function::New(env, guarded<adopt>, "adopt");
   exports["storageOffsets"] = Napi::Function::New(env, guarded<storage_offsets>, "storageOffsets");
   exports["window"] = Napi::Function::New(env, guarded<window>, "window");
+  exports["checkUnchanged"] = Napi::Function::New(env, guarded<check_unchanged>, "checkUnchanged");
   exports["read"] = Napi::Function::New(env, guarded<read>, "read");
   exports["populate"] = Napi::Function::New(env, guarded<populate_arrays>, "populate");
   exports["storageOffset"] = Napi::Function::New(env, guarded<storage_offset>, "storageOffset");

@@ -23,6 +23,7 @@ Napi::Value adopt(const Napi::CallbackInfo& info);
 Napi::Value storage_offsets(const Napi::CallbackInfo& info);
 // memory.cc
 Napi::Value window(const Napi::CallbackInfo& info);
+Napi::Value check_unchanged(const Napi::CallbackInfo& info);
 Napi::Value read(const Napi::CallbackInfo& info);
 Napi::Value storage_offset(const Napi::CallbackInfo& info);
 Napi::Value close(const Napi::CallbackInfo& info);

@@ -13,6 +13,12 @@ Napi::Object closed(Napi::Env env) {
   return failure(env, Status(Code::kClosed, "the checkpoint is closed"));
 }
 
+// Words that native code writes to.
+std::span<uint32_t> words_of(const Napi::Value& value) {
+  auto array = value.As<Napi::Uint32Array>();
+  return {array.Data(), array.ElementLength()};
+}
+
 }  // namespace
 
 Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end) {
@@ -52,7 +58,13 @@ Napi::Value window(const Napi::CallbackInfo& info) {
       throw Napi::RangeError::New(env, "the window is not in the mapping");
     result["window"] = static_cast<double>(found->id);
     result["byteOffset"] = static_cast<double>(found->offset);
-    if (!found->fresh) return result;
+    const auto add_places = [&] {
+      windows.add_places(storage, {words_of(info[6]), words_of(info[7])});
+    };
+    if (!found->fresh) {
+      if (session.external) add_places();
+      return result;
+    }
     bool zero_copy = session.external && !found->copy;
     if (zero_copy) {
       std::byte* first = pages.data() + found->begin;
@@ -70,10 +82,18 @@ Napi::Value window(const Napi::CallbackInfo& info) {
       std::memcpy(copy.Data(), pages.data() + found->begin, length);
       buffer = copy;
     }
+    if (zero_copy) add_places();
     result["zeroCopy"] = zero_copy;
   }
   result["buffer"] = Napi::Value(env, buffer);
   return result;
+}
+
+Napi::Value check_unchanged(const Napi::CallbackInfo& info) {
+  Session& session = unwrap(info[0]);
+  if (!session.checkpoint) return closed(info.Env());
+  const Status status = session.checkpoint->source().check_unchanged();
+  return status.ok() ? info.Env().Undefined() : Napi::Value(failure(info.Env(), status));
 }
 
 Napi::Value read(const Napi::CallbackInfo& info) {

@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <array>
 
+#include "core/source/block.h"
+
 namespace torchmap {
 namespace {
 
 constexpr uint64_t kAlignment = 16;  // of the widest element, complex128
 constexpr uint64_t kRecordAlignment = 64;
+// Bytes of neighbours that are read to find out where they begin, and how many of them: together
+// they take not much longer than one alone.
+constexpr size_t kHeadersRead = size_t{64} << 10, kNeighbours = 1024;
 
 }  // namespace
 
@@ -54,8 +59,14 @@ void Windows::plan() {
     }
     cells_[cell].end = std::max(cells_[cell].end, range.end);
     cell_of_[storage] = cell;
+    order_.push_back(storage);
   }
   planned_ = true;
+}
+
+bool Windows::is_aligned(const Storage& storage, uint32_t cell, uint64_t offset) const {
+  const uint64_t itemsize = storage.untyped ? kAlignment : info(storage.dtype).bytes;
+  return (offset - cells_[cell].begin) % itemsize == 0;
 }
 
 Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint64_t longest,
@@ -63,11 +74,10 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
   if (!planned_) plan();
   TRY_ASSIGN(const uint64_t offset, checkpoint_->storage_offset(index));
   const Storage& storage = checkpoint_->catalog().storages[index];
-  const uint64_t itemsize = storage.untyped ? kAlignment : info(storage.dtype).bytes;
   Window window;
   // Rows can have been added since the cells were planned.
   const uint32_t cell = shared && index < cell_of_.size() ? cell_of_[index] : kNone;
-  if (cell != kNone && (offset - cells_[cell].begin) % itemsize == 0) {
+  if (cell != kNone && is_aligned(storage, cell, offset)) {
     window.begin = cells_[cell].begin;
     window.end = cells_[cell].end;
   } else {
@@ -82,6 +92,43 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
   window.id = known->second;
   window.fresh = fresh;
   return window;
+}
+
+void Windows::add_places(uint32_t index, Places places) {
+  const size_t count = std::min(places.windows.size(), cell_of_.size());
+  const uint32_t cell = index < count ? cell_of_[index] : kNone;
+  if (cell == kNone) return;
+  const auto window = ids_.find({cells_[cell].begin, cells_[cell].end});
+  if (window == ids_.end()) return;
+  const std::vector<Storage>& storages = checkpoint_->catalog().storages;
+  const uint64_t begin = room(storages[index]).begin;
+  // Those that are looked at, and where the last of their headers ends.
+  auto first = std::lower_bound(
+      order_.begin(), order_.end(), begin,
+      [&](uint32_t storage, uint64_t at) { return room(storages[storage]).begin < at; });
+  while (first != order_.end() && *first != index) ++first;
+  auto last = first;
+  uint64_t end = begin;
+  for (; last != order_.end() && static_cast<size_t>(last - first) < kNeighbours; ++last) {
+    const Storage& storage = storages[*last];
+    if (*last >= count || (places.windows[*last] != 0 && *last != index)) break;
+    if (storage.place != StoragePlace::kRecord) continue;
+    const Record& record = checkpoint_->archive()->records()[storage.record];
+    const uint64_t header_end = record.header_offset + ZipArchive::header_bytes(record);
+    if (header_end - begin > kHeadersRead) break;
+    end = header_end;
+  }
+  std::array<std::byte, kHeadersRead> buffer;
+  const std::span<std::byte> bytes(buffer.data(), static_cast<size_t>(end - begin));
+  if (!bytes.empty() && !checkpoint_->source().read(begin, bytes).ok()) return;
+  Block block(begin, bytes);
+  for (; first != last; ++first) {
+    const Storage& storage = storages[*first];
+    auto offset = checkpoint_->storage_offset(*first, &block);
+    if (!offset.ok() || cell_of_[*first] != cell || !is_aligned(storage, cell, *offset)) continue;
+    places.windows[*first] = window->second + 1;
+    places.offsets[*first] = static_cast<uint32_t>(*offset - cells_[cell].begin);
+  }
 }
 
 }  // namespace torchmap

@@ -3,10 +3,12 @@
 // V8 charges every external buffer its full length and collects more often the more of them there
 // are, so small storages that lie near each other share one window, at most kCell long; a large
 // storage has its own. Never one window for the whole file: some runtimes end at 2^32 bytes. Where
-// windows are copies, each storage has its own.
+// windows are copies, each storage has its own. Where a storage begins its record's header says:
+// those of neighbours are read at once.
 #pragma once
 
 #include <map>
+#include <span>
 #include <vector>
 
 #include "core/checkpoint.h"
@@ -38,6 +40,16 @@ class Windows {
   Result<Window> find(uint32_t storage, uint64_t start, uint64_t end, uint64_t longest,
                       bool shared = true);
 
+  // What is known of storages that share a window, by storage; of all there were to begin with.
+  struct Places {
+    std::span<uint32_t> windows;  // one more than the window's number; 0 where it is not known
+    std::span<uint32_t> offsets;  // bytes from the window's start
+  };
+  // Adds `storage`, where it has a window in common with others, and those behind it whose headers
+  // are read along with its own, up to the first that is known. Nothing where that cannot be read:
+  // find() says why.
+  void add_places(uint32_t storage, Places places);
+
  private:
   struct Range {
     uint64_t begin, end;
@@ -45,6 +57,8 @@ class Windows {
   // The room a storage takes in the file, headers included; cheap, because no header is read.
   Range room(const Storage& storage) const;
   void plan();
+  // Whether a storage that begins there has the elements of that cell's window aligned.
+  bool is_aligned(const Storage& storage, uint32_t cell, uint64_t offset) const;
 
   static constexpr uint32_t kNone = UINT32_MAX;
 
@@ -52,6 +66,7 @@ class Windows {
   bool planned_ = false;
   std::vector<Range> cells_;       // at most kCell long
   std::vector<uint32_t> cell_of_;  // of each storage; kNone for one that is longer than a cell
+  std::vector<uint32_t> order_;    // storages that have a cell, as they lie in the file
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> ids_;  // by range
 };
 

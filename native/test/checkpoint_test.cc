@@ -275,28 +275,6 @@ TEST(cancelled_while_opening) {
   }
 }
 
-TEST(windows_of_storages) {
-  OpenedCheckpoint checkpoint(
-      archive_of(list({storage("0", 16), storage("1", 16), storage("2", 0), storage("3", 16)})));
-  ASSERT_TRUE(checkpoint.ok());
-  Windows windows(*checkpoint);
-  auto first = windows.find(0, 0, 64, 1 << 30);
-  ASSERT_TRUE(first.ok());
-  EXPECT_TRUE(first->fresh);
-  auto second = windows.find(1, 4, 64, 1 << 30);
-  ASSERT_TRUE(second.ok());
-  EXPECT_EQ(second->id, first->id);  // small neighbours share one
-  EXPECT_FALSE(second->fresh);
-  EXPECT_EQ(static_cast<uint8_t>(checkpoint.bytes[second->begin + second->offset]), 64 + 4);
-  auto own = windows.find(1, 4, 64, 1 << 30, false);  // where windows are copies
-  ASSERT_TRUE(own.ok());
-  EXPECT_EQ(own->end - own->begin, 64u);
-  EXPECT_EQ(own->offset, 4u);
-  auto empty = windows.find(2, 0, 0, 1 << 30);
-  ASSERT_TRUE(empty.ok());
-  EXPECT_LE(empty->end, checkpoint.bytes.size());
-}
-
 TEST(resource_shared_records_of_numpy) {
   // Records in records, each with a thousand fields of the one below.
   const std::string name = text("a") + put(1) + "0";

@@ -1,12 +1,12 @@
 #include "core/verify/pieces.h"
 
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <thread>
 
 #include "core/archive/crc32.h"
 #include "core/archive/zip_layout.h"
+#include "core/source/block.h"
 #include "core/verify/deflated.h"
 #include "core/verify/local_header.h"
 
@@ -21,30 +21,6 @@ constexpr uint64_t kPart = uint64_t{4} << 20, kRead = uint64_t{512} << 10;
 constexpr uint64_t kWorthThread = uint64_t{1} << 20;
 // Inflating a byte takes as long as reading this many.
 constexpr uint64_t kDeflatedWork = 32;
-
-// Bytes of a file that were read, at the place where they stand in it.
-class Block final : public Source {
- public:
-  Block(uint64_t start, ByteSpan bytes) : start_(start), bytes_(bytes) {
-    identity_.size = start + bytes.size();
-  }
-
-  Result<ByteSpan> view(uint64_t offset, uint64_t length) override {
-    TRY(check_range(offset, length));
-    if (offset < start_) return Status(Code::kTruncated, "bytes in front of those that were read");
-    return bytes_.subspan(static_cast<size_t>(offset - start_), static_cast<size_t>(length));
-  }
-
-  Status read(uint64_t offset, std::span<std::byte> target) override {
-    TRY_ASSIGN(const ByteSpan bytes, view(offset, target.size()));
-    std::memcpy(target.data(), bytes.data(), bytes.size());
-    return {};
-  }
-
- private:
-  const uint64_t start_;
-  const ByteSpan bytes_;
-};
 
 // Where a record and all that belongs to it ends.
 uint64_t end_of(const Record& record) {
