@@ -113,11 +113,11 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   auto offset = checkpoint.storage_offset(storage);
   if (!offset.ok()) return failure(env, offset.status());
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, end - start);
-  expect_writes({static_cast<std::byte*>(buffer.Data()), buffer.ByteLength()});
   if (row.place == StoragePlace::kMemory) {
+    expect_writes(bytes_of(buffer));
     if (end != start) std::memcpy(buffer.Data(), row.memory + start, end - start);
   } else {
-    Status status = load_bytes(checkpoint.source(), *offset + start, bytes_of(buffer));
+    Status status = load_fresh(checkpoint.source(), *offset + start, bytes_of(buffer));
     if (!status.ok()) return failure(env, status);
   }
   Napi::Object result = Napi::Object::New(env);

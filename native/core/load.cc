@@ -19,8 +19,9 @@ constexpr size_t kConverted = size_t{64} << 10;
 // Loads begin at multiples of this in the row of all of them, so that a piece ends at the end of an
 // element, and many small ones are work for several threads.
 constexpr uint64_t kGrain = 4096;
-// Bytes from which on threads are worth starting.
-constexpr size_t kShared = size_t{2} << 20;
+// Bytes from which on threads are worth starting for memory that has no pages yet, and that one of
+// them takes at a time: giving pages is more work than reading.
+constexpr size_t kShared = size_t{2} << 20, kFreshPiece = size_t{1} << 20;
 
 class Loader {
  public:
@@ -94,14 +95,23 @@ Status load(Source& reader, const std::vector<Load>& loads, const LoadOptions& o
   return reader.check_unchanged();
 }
 
-Status load_bytes(Source& source, uint64_t offset, std::span<std::byte> target) {
+Status load_fresh(Source& source, uint64_t offset, std::span<std::byte> target) {
   const std::shared_ptr<Source> reader = target.size() < kShared ? nullptr : source.reader();
   if (!reader) return source.read(offset, target);
-  Load all;
-  all.offset = offset;
-  all.bytes = target.size();
-  all.target = target.data();
-  return load(*reader, {all}, {});
+  TRY(reader->check_unchanged());
+  expect_writes(target);
+  FirstFailure outcome;
+  in_parallel(target.size(), kFreshPiece, [&](uint64_t begin, uint64_t end) noexcept {
+    outcome.watch([&]() -> Status {
+      if (outcome.stopped()) return {};
+      const auto piece =
+          target.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+      populate(piece);
+      return reader->read(offset + begin, piece);
+    });
+  });
+  TRY(outcome.take());
+  return reader->check_unchanged();
 }
 
 }  // namespace torchmap

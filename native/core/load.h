@@ -28,8 +28,8 @@ struct LoadOptions {
 // far as its size and age tell; what targets hold after a failure is not said.
 Status load(Source& reader, const std::vector<Load>& loads, const LoadOptions& options);
 
-// Fills `target` with what lies at `offset` of the file, as they are: what is large by several
-// threads. For the thread that uses `source`.
-Status load_bytes(Source& source, uint64_t offset, std::span<std::byte> target);
+// Fills `target`, which nothing was written to yet, with what lies at `offset` of the file, as they
+// are: what is large by several threads. For the thread that uses `source`.
+Status load_fresh(Source& source, uint64_t offset, std::span<std::byte> target);
 
 }  // namespace torchmap

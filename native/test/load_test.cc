@@ -125,7 +125,7 @@ TEST(drop_leaves_what_was_written) {
   (*source)->drop(0, bytes.size() + 1, true);  // outside: nothing
 }
 
-TEST(load_bytes_by_one_thread_and_by_several) {
+TEST(load_fresh_by_one_thread_and_by_several) {
   const std::string bytes = pattern((size_t{9} << 20) + 77);
   TemporaryFile file(bytes);
   for (const bool map : {true, false}) {
@@ -133,25 +133,25 @@ TEST(load_bytes_by_one_thread_and_by_several) {
     ASSERT_TRUE(source.ok());
     for (const size_t size : {size_t{0}, size_t{5000}, (size_t{9} << 20) + 70}) {
       std::vector<std::byte> target(size);
-      ASSERT_TRUE(load_bytes(**source, 7, target).ok());
+      ASSERT_TRUE(load_fresh(**source, 7, target).ok());
       EXPECT_TRUE(as_text(target) == std::string_view(bytes).substr(7, size));
     }
     std::vector<std::byte> target(bytes.size());
-    EXPECT_EQ(load_bytes(**source, 1, target).code(), Code::kTruncated);
+    EXPECT_EQ(load_fresh(**source, 1, target).code(), Code::kTruncated);
   }
   // Its own bytes, which have no reader.
   const auto memory = open_memory(as_bytes(bytes));
   std::vector<std::byte> target(size_t{9} << 20);
-  ASSERT_TRUE(load_bytes(*memory, 77, target).ok());
+  ASSERT_TRUE(load_fresh(*memory, 77, target).ok());
   EXPECT_EQ(std::memcmp(target.data(), bytes.data() + 77, target.size()), 0);
   // Shorter than it was: a failure, whatever it is opened by.
   for (const bool map : {true, false}) {
     auto source = open_file(file.path(), {map});
     ASSERT_TRUE(source.ok());
     file.resize(size_t{5} << 20);
-    EXPECT_EQ(load_bytes(**source, 0, target).code(), Code::kFileChanged);
+    EXPECT_EQ(load_fresh(**source, 0, target).code(), Code::kFileChanged);
     std::vector<std::byte> few(100);
-    EXPECT_EQ(load_bytes(**source, size_t{6} << 20, few).code(), Code::kFileChanged);
+    EXPECT_EQ(load_fresh(**source, size_t{6} << 20, few).code(), Code::kFileChanged);
     (*source)->reader()->read_ahead(0, bytes.size());  // as far as it goes
     file.resize(bytes.size());
   }
