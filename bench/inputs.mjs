@@ -27,6 +27,12 @@ export function ensure(names) {
   return names.filter(isThere)
 }
 
+/** All files of these inputs that loaders read. */
+export const filesOf = (names) =>
+  names
+    .flatMap((name) => ['pth', 'safetensors'].map((extension) => pathOf(name, extension)))
+    .filter(existsSync)
+
 /** Takes all of them away. */
 export function clean() {
   rmSync(folder, { recursive: true, force: true })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from '../scripts/run.mjs'
 import { growthChart, resultsChart } from './charts.mjs'
-import { clean, ensure, folder } from './inputs.mjs'
+import { clean, ensure, filesOf, folder } from './inputs.mjs'
 import { machine } from './machine.mjs'
 import { resultsText } from './results.mjs'
 import { PACES } from './rounds.mjs'
@@ -20,7 +20,7 @@ import { pressure, session } from './rows/session.mjs'
 import { summarySection, updateReadme } from './summary.mjs'
 import { section } from './table.mjs'
 import { targets } from './targets.mjs'
-import { buildTools } from './tools.mjs'
+import { buildTools, readThrough } from './tools.mjs'
 
 const GROUPS = [
   limits,
@@ -87,6 +87,7 @@ async function measure(groups, pace) {
       )
       continue
     }
+    filesOf(there).forEach(readThrough)
     for (const table of await group.run({ pace, there })) {
       console.log(`${section(table)}\n`)
       tables.push(table)

@@ -1,6 +1,6 @@
 // The native tools of the suite: built into a tree of their own, since they are no part of the package.
 
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { buildNative, root } from '../scripts/run.mjs'
@@ -22,6 +22,16 @@ export function buildTools() {
 /** Sums of arrays, and what is in the page cache: native/bench/bench_addon.cc. */
 export function tools() {
   return require(paths.addon)
+}
+
+/** Drops the file from the page cache and reads it from its start to its end: how the system keeps a file, in pages of
+ * 4 KiB or of up to 2 MiB, is owed to how it came in, and changes what all sides take by half. */
+export function readThrough(path) {
+  tools().evict(path)
+  const buffer = Buffer.allocUnsafe(1 << 20)
+  const file = openSync(path)
+  while (readSync(file, buffer) > 0);
+  closeSync(file)
 }
 
 export const hasTools = () => existsSync(paths.addon)

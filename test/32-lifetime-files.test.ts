@@ -239,6 +239,48 @@ describe('files', () => {
     expect(ending).toMatchObject({ how: 0, stderr: '', result: ['FILE_CHANGED', 'FILE_CHANGED'] })
   })
 
+  // It looks at pages of the file, which are gone under its eyes.
+  test('shortened while verify() is at work: FILE_CHANGED, and the process lives', () => {
+    const path = join(folder, 'verified.pth')
+    const bytes = Buffer.alloc(2 ** 27).fill(randomFillSync(new Uint8Array(2 ** 16)))
+    const shape = [bytes.length / 4]
+    const dict = stateDictPickle([{ name: 'w', type: 'Float', key: '0', numel: shape[0]!, shape }])
+    writeFileSync(
+      path,
+      zipWithChecksums([
+        { name: 'a/data.pkl', data: dict },
+        { name: 'a/data/0', data: bytes },
+      ]),
+    )
+    const ending = inProcess(
+      async ({ openSync, isCheckpointError }, path, size) => {
+        const { copyFileSync, truncateSync } = require('node:fs') as typeof import('node:fs')
+        const codes = []
+        for (const wait of [0, 0.5, 1, 1.5, 2, 3, 4, 5]) {
+          const copy = `${path}.${wait}`
+          copyFileSync(path, copy)
+          const verdicts = openSync(copy).verify()
+          const start = performance.now()
+          while (performance.now() - start < wait);
+          truncateSync(copy, size)
+          codes.push(
+            await verdicts.then(
+              (rows) => rows.every(({ verdict }) => verdict === 'ok') && 'was faster',
+              (error) => (isCheckpointError(error) ? error.code : String(error)),
+            ),
+          )
+        }
+        return codes
+      },
+      [path, 4096],
+    )
+    expect([ending.how, ending.stderr]).toEqual([0, ''])
+    expect(ending.result![0]).toBe('FILE_CHANGED')
+    expect(new Set([...ending.result!, 'was faster'])).toEqual(
+      new Set(['FILE_CHANGED', 'was faster']),
+    )
+  })
+
   test('shortened behind the opened checkpoint: the error says where', () => {
     const path = sample()
     const checkpoint = openSync(path)

@@ -10,6 +10,7 @@ namespace {
 
 struct Lane {
   using Register = __m128i;
+  static constexpr bool kSeveralStreams = true;
   TORCHMAP_TARGET static Register load(const std::byte* at) { return load_lane(at); }
   TORCHMAP_TARGET static void store(std::byte* at, Register value) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(at), value);

@@ -10,6 +10,7 @@ namespace {
 
 struct Lanes {
   using Register = __m256i;
+  static constexpr bool kSeveralStreams = false;
   TORCHMAP_TARGET static Register load(const std::byte* at) {
     return _mm256_loadu_si256(reinterpret_cast<const Register*>(at));
   }

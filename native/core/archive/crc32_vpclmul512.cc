@@ -10,6 +10,7 @@ namespace {
 
 struct Lanes {
   using Register = __m512i;
+  static constexpr bool kSeveralStreams = false;
   TORCHMAP_TARGET static Register load(const std::byte* at) {
     return _mm512_loadu_si512(reinterpret_cast<const Register*>(at));
   }

@@ -119,9 +119,9 @@ Result<size_t> read_some(HANDLE file, uint64_t offset, std::span<std::byte> targ
   return static_cast<size_t>(count);
 }
 
-bool is_cached(HANDLE, uint64_t, size_t) { return false; }
-
 }  // namespace
+
+bool FileHandle::is_cached(uint64_t, uint64_t, size_t) const { return false; }
 
 FileHandle::~FileHandle() {
   if (native_ != kInvalid) CloseHandle(native_);
@@ -168,25 +168,24 @@ Result<size_t> read_some(int file, uint64_t offset, std::span<std::byte> target)
   }
 }
 
-// Whether bytes are in the page cache as far as single ones tell; false where the system says
-// nothing of it. mincore() would say of files of other users that everything is.
-bool is_cached([[maybe_unused]] int file, [[maybe_unused]] uint64_t offset,
-               [[maybe_unused]] size_t length) {
+}  // namespace
+
+// mincore() would say of files of other users that everything is.
+bool FileHandle::is_cached([[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64_t length,
+                           [[maybe_unused]] size_t step) const {
 #ifdef RWF_NOWAIT
   char byte;
   const iovec target = {&byte, 1};
   const auto is_there = [&](uint64_t at) {
-    return preadv2(file, &target, 1, static_cast<off_t>(at), RWF_NOWAIT) == 1;
+    return preadv2(native_, &target, 1, static_cast<off_t>(at), RWF_NOWAIT) == 1;
   };
-  for (size_t at = 0; at < length; at += kProbed)
+  for (uint64_t at = 0; at < length; at += step)
     if (!is_there(offset + at)) return false;
   return length == 0 || is_there(offset + length - 1);
 #else
   return false;
 #endif
 }
-
-}  // namespace
 
 FileHandle::~FileHandle() {
   if (native_ != kInvalid) ::close(native_);
@@ -231,7 +230,7 @@ void FileHandle::fetch(uint64_t offset, uint64_t length) const {
   std::unique_ptr<std::byte[]> scratch;
   while (length > 0) {
     const auto taken = static_cast<size_t>(std::min<uint64_t>(length, kFetched));
-    if (!is_cached(native_, offset, taken)) {
+    if (!is_cached(offset, taken, kProbed)) {
       if (!scratch) scratch.reset(new std::byte[kFetched]);
       if (!read(offset, {scratch.get(), taken}).ok()) return;
     }

@@ -39,6 +39,9 @@ class FileHandle {
   // kFileChanged when size or modification time differ from identity().
   Status check_unchanged() const;
 
+  // Whether these bytes are in the system's page cache, as far as one byte of each `step` and the
+  // last one tell; false where the system says nothing of it.
+  bool is_cached(uint64_t offset, uint64_t length, size_t step) const;
   // Brings these bytes into the system's page cache, where they are not known to be there; stops
   // without a word where the file ends or the system fails.
   void fetch(uint64_t offset, uint64_t length) const;
@@ -61,7 +64,7 @@ Status io_failure(const char* call, int error);
 // A source over the mapped file. Null, with `file` untouched, when the system refuses to map it.
 std::shared_ptr<Source> map_file(FileHandle& file);
 
-// A source that reads the file.
-std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file);
+// A source that reads the file; with `pages` one that may have guarded pages of it, too.
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file, bool pages);
 
 }  // namespace torchmap

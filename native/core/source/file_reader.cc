@@ -8,7 +8,8 @@ namespace {
 
 class FileReader final : public Source {
  public:
-  explicit FileReader(std::shared_ptr<const FileHandle> file) : file_(std::move(file)) {
+  FileReader(std::shared_ptr<const FileHandle> file, bool pages)
+      : file_(std::move(file)), pages_(pages) {
     identity_ = file_->identity();
   }
 
@@ -25,7 +26,15 @@ class FileReader final : public Source {
 
   Status check_unchanged() const override { return file_->check_unchanged(); }
 
-  std::shared_ptr<Source> reader() const override { return read_file(file_); }
+  std::shared_ptr<Source> reader() const override { return read_file(file_, pages_); }
+
+  std::optional<GuardedPages> pages(uint64_t offset, uint64_t length) const override {
+    if (!pages_ || !check_range(offset, length).ok() ||
+        !file_->is_cached(offset, length, kProbed)) {
+      return std::nullopt;
+    }
+    return GuardedPages::map(*file_, offset, length);
+  }
 
   void read_ahead(uint64_t offset, uint64_t length) const override {
     if (check_range(offset, length).ok()) file_->fetch(offset, length);
@@ -36,14 +45,18 @@ class FileReader final : public Source {
   }
 
  private:
-  std::shared_ptr<const FileHandle> file_;
+  // Bytes between two looks whether they are in the page cache.
+  static constexpr size_t kProbed = size_t{1} << 20;
+
+  const std::shared_ptr<const FileHandle> file_;
+  const bool pages_;
   Copies copies_;
 };
 
 }  // namespace
 
-std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file) {
-  return std::make_shared<FileReader>(std::move(file));
+std::shared_ptr<Source> read_file(std::shared_ptr<const FileHandle> file, bool pages) {
+  return std::make_shared<FileReader>(std::move(file), pages);
 }
 
 }  // namespace torchmap

@@ -108,7 +108,9 @@ class Mapping final : public Source {
     return file_->check_unchanged();
   }
 
-  std::shared_ptr<Source> reader() const override { return file_ ? read_file(file_) : nullptr; }
+  std::shared_ptr<Source> reader() const override {
+    return file_ ? read_file(file_, true) : nullptr;
+  }
 
   void drop(uint64_t offset, uint64_t length, bool release) override {
     if (!file_ || !check_range(offset, length).ok()) return;

@@ -27,6 +27,11 @@ class Slice final : public Source {
     return pages.subspan(static_cast<size_t>(offset_), static_cast<size_t>(size()));
   }
 
+  std::optional<GuardedPages> pages(uint64_t offset, uint64_t length) const override {
+    if (!check(offset, length).ok()) return std::nullopt;
+    return base_->pages(offset_ + offset, length);
+  }
+
   void expect_scattered(bool scattered) override {
     if (base_) base_->expect_scattered(scattered);
   }

@@ -23,7 +23,7 @@ Result<std::shared_ptr<Source>> open_file(const std::string& path, const SourceO
   if (map) {
     if (std::shared_ptr<Source> mapping = map_file(file)) return mapping;
   }
-  return read_file(std::make_shared<const FileHandle>(std::move(file)));
+  return read_file(std::make_shared<const FileHandle>(std::move(file)), false);
 }
 
 }  // namespace torchmap

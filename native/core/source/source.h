@@ -14,6 +14,7 @@
 
 #include "core/bytes.h"
 #include "core/source/copies.h"
+#include "core/source/guarded_pages.h"
 #include "core/status.h"
 
 namespace torchmap {
@@ -50,6 +51,12 @@ class Source {
 
   // The whole file as one writable private span, or empty when it is not mapped.
   virtual std::span<std::byte> mapped() { return {}; }
+
+  // Pages of bytes [offset, offset + length), of what the file holds, for who looks at much and
+  // keeps nothing: nothing is copied. Nothing where that is not to be had, or where the bytes are
+  // not in the system's page cache, since reading brings them in faster; read() is the other way,
+  // and says why when pages were lost. May be called by several threads at once.
+  virtual std::optional<GuardedPages> pages(uint64_t, uint64_t) const { return std::nullopt; }
 
   // Says that views are few and far apart from here on, so that nothing around them is brought in;
   // or that they are not, which is how a source begins.

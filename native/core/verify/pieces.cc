@@ -17,6 +17,9 @@ namespace {
 // when the others have nothing left. And what it reads at once, which stays in the processor's
 // cache until the CRC is made of it.
 constexpr uint64_t kPart = uint64_t{4} << 20, kRead = uint64_t{512} << 10;
+// Where a thread looks at pages of the file it has so much of it, from a multiple of that on: the
+// system gives 2 MiB at once only where all of them are wanted and begin at a multiple of 2 MiB.
+constexpr uint64_t kWindow = uint64_t{8} << 20;
 // Starting a thread takes as long as reading this much.
 constexpr uint64_t kWorthThread = uint64_t{1} << 20;
 // Inflating a byte takes as long as reading this many.
@@ -84,19 +87,18 @@ Status Pieces::run() {
   const uint64_t useful = std::min<uint64_t>(pieces_.size(), work_ / kWorthThread + 1);
   const uint64_t count = std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1));
   const auto longest = static_cast<size_t>(std::min(kRead, work_));
-  std::vector<std::unique_ptr<std::byte[]>> buffers;
-  for (uint64_t i = 0; i < count; ++i) buffers.emplace_back(new std::byte[longest]);
+  std::vector<Desk> desks(count);
+  for (Desk& desk : desks) desk.buffer.reset(new std::byte[longest]);
   std::vector<std::thread> threads;
   threads.reserve(count - 1);
   for (uint64_t i = 1; i < count; ++i) {
-    std::byte* buffer = buffers[i].get();
     try {
-      threads.emplace_back([this, buffer] { work(buffer); });
+      threads.emplace_back([this, &desk = desks[i]] { work(desk); });
     } catch (const std::exception&) {
       break;  // the system or memory gives no more; those there are do the work
     }
   }
-  work(buffers[0].get());
+  work(desks[0]);
   for (std::thread& thread : threads) thread.join();
   TRY(outcome_.take());
   for (const Piece& piece : pieces_) {
@@ -107,11 +109,11 @@ Status Pieces::run() {
   return {};
 }
 
-void Pieces::work(std::byte* buffer) noexcept {
+void Pieces::work(Desk& desk) noexcept {
   for (;;) {
     const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
     if (index >= pieces_.size() || outcome_.stopped()) return;
-    outcome_.watch([&] { return check(pieces_[index], buffer); });
+    outcome_.watch([&] { return check(pieces_[index], desk); });
   }
 }
 
@@ -125,18 +127,55 @@ void Pieces::count(uint64_t bytes) const {
   if (options_.done != nullptr) options_.done->fetch_add(bytes, std::memory_order_relaxed);
 }
 
-Status Pieces::check(Piece& piece, std::byte* buffer) {
+Status Pieces::check(Piece& piece, Desk& desk) {
   if (piece.kind == Kind::kWhole) return check_deflated(source_, options_, rows_[piece.record]);
-  if (piece.kind == Kind::kSmall) return check_small(piece, buffer);
-  for (uint64_t at = 0; at < piece.length;) {
+  if (piece.kind == Kind::kSmall) return check_small(piece, desk.buffer.get());
+  return check_part(piece, desk);
+}
+
+Status Pieces::check_part(Piece& piece, Desk& desk) {
+  if (piece.length == 0) return {};
+  const Ways::Clock::time_point begin = Ways::Clock::now();
+  uint64_t at = 0;
+  if (ways_.next() == Way::kPages) {
+    TRY_ASSIGN(at, look(piece, desk));
+  }
+  const Way way = at == piece.length ? Way::kPages : Way::kRead;
+  while (at < piece.length) {
     TRY(poll());
-    const auto taken = static_cast<size_t>(std::min(kRead, piece.length - at));
-    TRY(source_.read(piece.offset + at, {buffer, taken}));
-    piece.crc = crc32(piece.crc, {buffer, taken});
+    const std::span<std::byte> bytes(desk.buffer.get(),
+                                     static_cast<size_t>(std::min(kRead, piece.length - at)));
+    TRY(source_.read(piece.offset + at, bytes));
+    piece.crc = crc32(piece.crc, bytes);
+    at += bytes.size();
+    count(bytes.size());
+  }
+  // The first time reading also waits for the buffer's own pages.
+  if (way == Way::kPages || desk.has_read) ways_.took(way, begin, piece.length);
+  if (way == Way::kRead) desk.has_read = true;
+  return {};
+}
+
+Result<uint64_t> Pieces::look(Piece& piece, Desk& desk) const {
+  uint64_t at = 0;
+  while (at < piece.length) {
+    TRY(poll());
+    const uint64_t offset = piece.offset + at, start = offset / kWindow * kWindow;
+    if (desk.start != start) {
+      desk.window.reset();
+      desk.window = source_.pages(start, std::min(kWindow, source_.size() - start));
+      desk.start = start;
+    }
+    if (!desk.window) break;
+    const auto place = static_cast<size_t>(offset - start);
+    const auto taken = static_cast<size_t>(std::min(piece.length - at, kWindow - place));
+    const uint32_t crc = crc32(piece.crc, desk.window->bytes().subspan(place, taken));
+    if (desk.window->lost()) break;
+    piece.crc = crc;
     at += taken;
     count(taken);
   }
-  return {};
+  return at;
 }
 
 Status Pieces::check_small(const Piece& piece, std::byte* buffer) {

@@ -2,8 +2,12 @@
 // of a large record, or many small records that lie one behind the other and are read at once.
 #pragma once
 
+#include <memory>
+#include <optional>
+
 #include "core/threads.h"
 #include "core/verify/archive.h"
+#include "core/verify/ways.h"
 
 namespace torchmap {
 
@@ -36,8 +40,20 @@ class Pieces {
   };
 
   void add_small(uint32_t record);
-  void work(std::byte* buffer) noexcept;
-  Status check(Piece& piece, std::byte* buffer);
+  // What a thread works with.
+  struct Desk {
+    std::unique_ptr<std::byte[]> buffer;
+    bool has_read = false;
+    std::optional<GuardedPages> window;  // none where none are to be had
+    uint64_t start = UINT64_MAX;         // byte of the file at which `window` begins
+  };
+
+  void work(Desk& desk) noexcept;
+  Status check(Piece& piece, Desk& desk);
+  Status check_part(Piece& piece, Desk& desk);
+  // As many bytes of a part as can be had without reading, in its crc: 0 or all, fewer where pages
+  // were lost. kCancelled.
+  Result<uint64_t> look(Piece& piece, Desk& desk) const;
   Status check_small(const Piece& piece, std::byte* buffer);
   Status poll() const;
   void count(uint64_t bytes) const;
@@ -49,6 +65,7 @@ class Pieces {
   std::vector<Piece> pieces_;
   uint64_t work_ = 0;  // bytes
   std::atomic<size_t> next_ = 0;
+  Ways ways_;
   FirstFailure outcome_;
 };
 
