@@ -17,9 +17,11 @@ namespace {
 // when the others have nothing left. And what it reads at once, which stays in the processor's
 // cache until the CRC is made of it.
 constexpr uint64_t kPart = uint64_t{4} << 20, kRead = uint64_t{512} << 10;
-// Where a thread looks at pages of the file it has so much of it, from a multiple of that on: the
-// system gives 2 MiB at once only where all of them are wanted and begin at a multiple of 2 MiB.
-constexpr uint64_t kWindow = uint64_t{8} << 20;
+// Where a thread looks at pages of the file it has so much of it at a time, for the pieces it takes
+// at a time: giving pages back interrupts the other threads. It begins at a multiple of the most
+// that the system gives at once.
+constexpr uint64_t kWindow = uint64_t{32} << 20, kUnit = uint64_t{2} << 20;
+constexpr size_t kRun = 4;
 // Starting a thread takes as long as reading this much.
 constexpr uint64_t kWorthThread = uint64_t{1} << 20;
 // Inflating a byte takes as long as reading this many.
@@ -85,13 +87,14 @@ void Pieces::add_small(uint32_t record) {
 
 Status Pieces::run() {
   const uint64_t useful = std::min<uint64_t>(pieces_.size(), work_ / kWorthThread + 1);
-  const uint64_t count = std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1));
+  threads_ =
+      static_cast<size_t>(std::clamp<uint64_t>(options_.threads, 1, std::max<uint64_t>(useful, 1)));
   const auto longest = static_cast<size_t>(std::min(kRead, work_));
-  std::vector<Desk> desks(count);
+  std::vector<Desk> desks(threads_);
   for (Desk& desk : desks) desk.buffer.reset(new std::byte[longest]);
   std::vector<std::thread> threads;
-  threads.reserve(count - 1);
-  for (uint64_t i = 1; i < count; ++i) {
+  threads.reserve(threads_ - 1);
+  for (size_t i = 1; i < threads_; ++i) {
     try {
       threads.emplace_back([this, &desk = desks[i]] { work(desk); });
     } catch (const std::exception&) {
@@ -109,11 +112,22 @@ Status Pieces::run() {
   return {};
 }
 
+// Fewer towards the end, so that all threads end together.
+std::span<Pieces::Piece> Pieces::take() {
+  size_t index = next_.load(std::memory_order_relaxed), taken = 0;
+  do {
+    if (index >= pieces_.size()) return {};
+    taken = std::clamp<size_t>((pieces_.size() - index) / (4 * threads_), 1, kRun);
+  } while (!next_.compare_exchange_weak(index, index + taken, std::memory_order_relaxed));
+  return std::span(pieces_).subspan(index, taken);
+}
+
 void Pieces::work(Desk& desk) noexcept {
-  for (;;) {
-    const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= pieces_.size() || outcome_.stopped()) return;
-    outcome_.watch([&] { return check(pieces_[index], desk); });
+  for (std::span<Piece> run = take(); !run.empty(); run = take()) {
+    for (Piece& piece : run) {
+      if (outcome_.stopped()) return;
+      outcome_.watch([&] { return check(piece, desk); });
+    }
   }
 }
 
@@ -160,14 +174,14 @@ Result<uint64_t> Pieces::look(Piece& piece, Desk& desk) const {
   uint64_t at = 0;
   while (at < piece.length) {
     TRY(poll());
-    const uint64_t offset = piece.offset + at, start = offset / kWindow * kWindow;
-    if (desk.start != start) {
+    const uint64_t offset = piece.offset + at;
+    if (offset < desk.start || offset - desk.start >= kWindow) {
       desk.window.reset();
-      desk.window = source_.pages(start, std::min(kWindow, source_.size() - start));
-      desk.start = start;
+      desk.start = offset / kUnit * kUnit;
+      desk.window = source_.pages(desk.start, std::min(kWindow, source_.size() - desk.start));
     }
     if (!desk.window) break;
-    const auto place = static_cast<size_t>(offset - start);
+    const auto place = static_cast<size_t>(offset - desk.start);
     const auto taken = static_cast<size_t>(std::min(piece.length - at, kWindow - place));
     const uint32_t crc = crc32(piece.crc, desk.window->bytes().subspan(place, taken));
     if (desk.window->lost()) break;

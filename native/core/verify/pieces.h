@@ -48,6 +48,8 @@ class Pieces {
     uint64_t start = UINT64_MAX;         // byte of the file at which `window` begins
   };
 
+  // The next pieces for a thread, which lie one behind the other; none when there are no more.
+  std::span<Piece> take();
   void work(Desk& desk) noexcept;
   Status check(Piece& piece, Desk& desk);
   Status check_part(Piece& piece, Desk& desk);
@@ -64,6 +66,7 @@ class Pieces {
   std::vector<CheckedRecord>& rows_;
   std::vector<Piece> pieces_;
   uint64_t work_ = 0;  // bytes
+  size_t threads_ = 1;
   std::atomic<size_t> next_ = 0;
   Ways ways_;
   FirstFailure outcome_;
