@@ -58,11 +58,9 @@ Napi::Value window(const Napi::CallbackInfo& info) {
       throw Napi::RangeError::New(env, "the window is not in the mapping");
     result["window"] = static_cast<double>(found->id);
     result["byteOffset"] = static_cast<double>(found->offset);
-    const auto add_places = [&] {
-      windows.add_places(storage, {words_of(info[6]), words_of(info[7])});
-    };
+    const Windows::Places places = {words_of(info[6]), words_of(info[7])};
     if (!found->fresh) {
-      if (session.external) add_places();
+      if (session.external) windows.add_places(storage, *found, places);
       return result;
     }
     bool zero_copy = session.external && !found->copy;
@@ -82,7 +80,7 @@ Napi::Value window(const Napi::CallbackInfo& info) {
       std::memcpy(copy.Data(), pages.data() + found->begin, length);
       buffer = copy;
     }
-    if (zero_copy) add_places();
+    if (zero_copy) windows.add_places(storage, *found, places);
     result["zeroCopy"] = zero_copy;
   }
   result["buffer"] = Napi::Value(env, buffer);

@@ -87,6 +87,7 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
     window.end = offset + (whole ? storage.bytes : end);
   }
   window.offset = offset + start - window.begin;
+  window.start = start;
   const auto [known, fresh] =
       ids_.try_emplace({window.begin, window.end}, static_cast<uint32_t>(ids_.size()));
   window.id = known->second;
@@ -94,24 +95,28 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
   return window;
 }
 
-void Windows::add_places(uint32_t index, Places places) {
+void Windows::add_places(uint32_t index, const Window& window, Places places) const {
   const size_t count = std::min(places.windows.size(), cell_of_.size());
   const uint32_t cell = index < count ? cell_of_[index] : kNone;
-  if (cell == kNone) return;
-  const auto window = ids_.find({cells_[cell].begin, cells_[cell].end});
-  if (window == ids_.end()) return;
+  if (cell == kNone || window.begin != cells_[cell].begin || window.end != cells_[cell].end) return;
+  const auto add = [&](uint32_t storage, uint64_t offset) {
+    places.windows[storage] = window.id + 1;
+    places.offsets[storage] = static_cast<uint32_t>(offset);
+  };
+  add(index, window.offset - window.start);
   const std::vector<Storage>& storages = checkpoint_->catalog().storages;
   const uint64_t begin = room(storages[index]).begin;
-  // Those that are looked at, and where the last of their headers ends.
+  // Those behind it that are looked at, and where the last of their headers ends.
   auto first = std::lower_bound(
       order_.begin(), order_.end(), begin,
       [&](uint32_t storage, uint64_t at) { return room(storages[storage]).begin < at; });
   while (first != order_.end() && *first != index) ++first;
+  if (first != order_.end()) ++first;
   auto last = first;
   uint64_t end = begin;
   for (; last != order_.end() && static_cast<size_t>(last - first) < kNeighbours; ++last) {
     const Storage& storage = storages[*last];
-    if (*last >= count || (places.windows[*last] != 0 && *last != index)) break;
+    if (*last >= count || places.windows[*last] != 0) break;
     if (storage.place != StoragePlace::kRecord) continue;
     const Record& record = checkpoint_->archive()->records()[storage.record];
     const uint64_t header_end = record.header_offset + ZipArchive::header_bytes(record);
@@ -123,11 +128,9 @@ void Windows::add_places(uint32_t index, Places places) {
   if (!bytes.empty() && !checkpoint_->source().read(begin, bytes).ok()) return;
   Block block(begin, bytes);
   for (; first != last; ++first) {
-    const Storage& storage = storages[*first];
     auto offset = checkpoint_->storage_offset(*first, &block);
-    if (!offset.ok() || cell_of_[*first] != cell || !is_aligned(storage, cell, *offset)) continue;
-    places.windows[*first] = window->second + 1;
-    places.offsets[*first] = static_cast<uint32_t>(*offset - cells_[cell].begin);
+    if (offset.ok() && cell_of_[*first] == cell && is_aligned(storages[*first], cell, *offset))
+      add(*first, *offset - cells_[cell].begin);
   }
 }
 

@@ -22,6 +22,7 @@ struct Window {
   bool fresh = false;   // asked for the first time
   bool copy = false;    // small and misaligned: a copy costs less than a window of its own
   uint64_t offset = 0;  // from `begin` to the first byte asked for
+  uint64_t start = 0;   // of the storage: the first byte asked for
 };
 
 class Windows {
@@ -45,10 +46,9 @@ class Windows {
     std::span<uint32_t> windows;  // one more than the window's number; 0 where it is not known
     std::span<uint32_t> offsets;  // bytes from the window's start
   };
-  // Adds `storage`, where it has a window in common with others, and those behind it whose headers
-  // are read along with its own, up to the first that is known. Nothing where that cannot be read:
-  // find() says why.
-  void add_places(uint32_t storage, Places places);
+  // Adds `storage`, which `window` was found for, where others may have that window too, and those
+  // behind it whose headers are near enough to be read at once, up to the first that is known.
+  void add_places(uint32_t storage, const Window& window, Places places) const;
 
  private:
   struct Range {

@@ -57,7 +57,7 @@ std::string found_with(OpenedCheckpoint& checkpoint, Windows& windows, Known& kn
                        uint32_t storage) {
   auto window = windows.find(storage, 0, 4, kLongest);
   if (!window.ok()) return std::string(code_name(window.status().code()));
-  windows.add_places(storage, known.places());
+  windows.add_places(storage, *window, known.places());
   for (size_t i = 0; i < known.windows.size(); ++i) {
     if (known.windows[i] == 0) continue;
     EXPECT_EQ(known.windows[i], window->id + 1);
