@@ -88,7 +88,8 @@ export interface Binding {
    * A window that covers bytes [start, end) of a storage in the mapped file, and no more than
    * `longest` bytes unless the range itself is longer. `external` false: a copy instead of the
    * pages. `windows` and `offsets`, by storage: gets one more than the number of the window, and
-   * where in it the storage begins, of those that are found along with this one.
+   * where in it the storage begins, of this one and those that are found along with it, where
+   * others have that window too. Nothing is returned where they say it of a window that is known.
    */
   window(
     handle: Handle,
@@ -99,7 +100,7 @@ export interface Binding {
     longest: number,
     windows: Uint32Array,
     offsets: Uint32Array,
-  ): Outcome<Window>
+  ): Outcome<Window> | undefined
   /** Fails with `FILE_CHANGED` when the file is not the one that was opened; else nothing. */
   checkUnchanged(handle: Handle): Outcome<object> | undefined
   /**

@@ -62,8 +62,13 @@ export class Windows {
       if (failed !== undefined) this.#session.unwrap(failed)
       this.#seen[index] = 1
     }
-    const { buffer, zeroCopy } = this.#made[window - 1]!
-    return { buffer, byteOffset: this.#offsets[index]!, zeroCopy }
+    return this.#place(index, 0)
+  }
+
+  /** From byte `start` of a storage on whose place is known. */
+  #place(index: number, start: number): Span {
+    const { buffer, zeroCopy } = this.#made[this.#windows[index]! - 1]!
+    return { buffer, byteOffset: this.#offsets[index]! + start, zeroCopy }
   }
 
   /**
@@ -80,18 +85,21 @@ export class Windows {
       this.#offsets = new Uint32Array(count)
       this.#seen = new Uint8Array(count)
     }
-    const { window, byteOffset, buffer, zeroCopy } = this.#session.unwrap(
-      binding.window(
-        handle,
-        index,
-        start,
-        end,
-        EXTERNAL_BUFFERS,
-        LONGEST_BUFFER,
-        this.#windows,
-        this.#offsets,
-      ),
+    const found = binding.window(
+      handle,
+      index,
+      start,
+      end,
+      EXTERNAL_BUFFERS,
+      LONGEST_BUFFER,
+      this.#windows,
+      this.#offsets,
     )
+    if (found === undefined) {
+      this.#seen[index] = 1
+      return this.#place(index, start)
+    }
+    const { window, byteOffset, buffer, zeroCopy } = this.#session.unwrap(found)
     if (buffer !== undefined) this.#made[window] = { buffer, zeroCopy: zeroCopy === true }
     this.#seen[index] = 1
     const made = this.#made[window]!

@@ -19,6 +19,14 @@ std::span<uint32_t> words_of(const Napi::Value& value) {
   return {array.Data(), array.ElementLength()};
 }
 
+// Window of lib/binding.ts.
+Napi::Object window_object(Napi::Env env, const Window& window) {
+  Napi::Object result = Napi::Object::New(env);
+  result["window"] = static_cast<double>(window.id);
+  result["byteOffset"] = static_cast<double>(window.offset);
+  return result;
+}
+
 }  // namespace
 
 Status check_range(Checkpoint& checkpoint, uint32_t storage, uint64_t start, uint64_t end) {
@@ -46,8 +54,9 @@ Napi::Value window(const Napi::CallbackInfo& info) {
   if (Status status = source.check_unchanged(); !status.ok()) return failure(env, status);
   Windows& windows = *session.windows;
   const auto pages = source.mapped();
-  Napi::Object result = Napi::Object::New(env);
   napi_value buffer = nullptr;
+  bool zero_copy = false;
+  Window window;
   if (!info[4].ToBoolean()) session.external = false;
   // Twice where the runtime turns out to refuse external buffers.
   while (buffer == nullptr) {
@@ -56,14 +65,13 @@ Napi::Value window(const Napi::CallbackInfo& info) {
     const uint64_t length = found->end - found->begin;
     if (!fits(found->begin, length, pages.size()))
       throw Napi::RangeError::New(env, "the window is not in the mapping");
-    result["window"] = static_cast<double>(found->id);
-    result["byteOffset"] = static_cast<double>(found->offset);
     const Windows::Places places = {words_of(info[6]), words_of(info[7])};
     if (!found->fresh) {
-      if (session.external) windows.add_places(storage, *found, places);
-      return result;
+      if (session.external && windows.add_places(storage, *found, places)) return env.Undefined();
+      return window_object(env, *found);
     }
-    bool zero_copy = session.external && !found->copy;
+    window = *found;
+    zero_copy = session.external && !found->copy;
     if (zero_copy) {
       std::byte* first = pages.data() + found->begin;
       const External made =
@@ -81,8 +89,9 @@ Napi::Value window(const Napi::CallbackInfo& info) {
       buffer = copy;
     }
     if (zero_copy) windows.add_places(storage, *found, places);
-    result["zeroCopy"] = zero_copy;
   }
+  Napi::Object result = window_object(env, window);
+  result["zeroCopy"] = zero_copy;
   result["buffer"] = Napi::Value(env, buffer);
   return result;
 }

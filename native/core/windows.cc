@@ -95,10 +95,11 @@ Result<Window> Windows::find(uint32_t index, uint64_t start, uint64_t end, uint6
   return window;
 }
 
-void Windows::add_places(uint32_t index, const Window& window, Places places) const {
+bool Windows::add_places(uint32_t index, const Window& window, Places places) const {
   const size_t count = std::min(places.windows.size(), cell_of_.size());
   const uint32_t cell = index < count ? cell_of_[index] : kNone;
-  if (cell == kNone || window.begin != cells_[cell].begin || window.end != cells_[cell].end) return;
+  if (cell == kNone || window.begin != cells_[cell].begin || window.end != cells_[cell].end)
+    return false;
   const auto add = [&](uint32_t storage, uint64_t offset) {
     places.windows[storage] = window.id + 1;
     places.offsets[storage] = static_cast<uint32_t>(offset);
@@ -125,13 +126,14 @@ void Windows::add_places(uint32_t index, const Window& window, Places places) co
   }
   std::array<std::byte, kHeadersRead> buffer;
   const std::span<std::byte> bytes(buffer.data(), static_cast<size_t>(end - begin));
-  if (!bytes.empty() && !checkpoint_->source().read(begin, bytes).ok()) return;
+  if (!bytes.empty() && !checkpoint_->source().read(begin, bytes).ok()) return true;
   Block block(begin, bytes);
   for (; first != last; ++first) {
     auto offset = checkpoint_->storage_offset(*first, &block);
     if (offset.ok() && cell_of_[*first] == cell && is_aligned(storages[*first], cell, *offset))
       add(*first, *offset - cells_[cell].begin);
   }
+  return true;
 }
 
 }  // namespace torchmap

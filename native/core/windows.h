@@ -48,7 +48,8 @@ class Windows {
   };
   // Adds `storage`, which `window` was found for, where others may have that window too, and those
   // behind it whose headers are near enough to be read at once, up to the first that is known.
-  void add_places(uint32_t storage, const Window& window, Places places) const;
+  // Whether it did.
+  bool add_places(uint32_t storage, const Window& window, Places places) const;
 
  private:
   struct Range {
