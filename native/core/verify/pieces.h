@@ -39,7 +39,6 @@ class Pieces {
     uint32_t crc = 0;
   };
 
-  void add_small(uint32_t record);
   // What a thread works with.
   struct Desk {
     std::unique_ptr<std::byte[]> buffer;
@@ -48,6 +47,7 @@ class Pieces {
     uint64_t start = UINT64_MAX;         // byte of the file at which `window` begins
   };
 
+  void add_small(uint32_t record);
   // The next pieces for a thread, which lie one behind the other; none when there are no more.
   std::span<Piece> take();
   void work(Desk& desk) noexcept;

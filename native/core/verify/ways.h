@@ -1,9 +1,9 @@
 // Which of two ways to the bytes of a file is the quicker one, here and now: by trying both.
 //
 // Pages that are looked at where they are save the copy that reading makes, but the system has to
-// give each to the process: up to 2 MiB at once where a file was read from its start to its end,
-// single ones of 4 KiB where it came in otherwise. So looking takes 0.5 to 1.5 times as long as
-// reading (Linux 6.18, ext4), more with several threads, and nothing tells before.
+// give each to the process: up to 2 MiB at once where a file was read from its start to its end, as
+// few as 4 KiB where it was written or brought in otherwise. So looking takes 0.5 to 1.5 times as
+// long as reading (Linux 6.18, ext4), more with several threads, and nothing tells before.
 #pragma once
 
 #include <array>
