@@ -68,6 +68,8 @@ function setLong(words: Uint32Array, word: number, value: number): void {
 
 export class Catalog {
   #knownDims: DimsCache | undefined
+  #lastStart = NO_INDEX
+  #lastShape = NO_DIMS
   #tables: NativeTables
   readonly #added: { words: Uint32Array; dims: Float64Array }[] = []
 
@@ -177,13 +179,20 @@ export class Catalog {
     return this.#dims(row, this.ndim(row))
   }
 
-  /** Sizes, frozen. */
-  shape(row: number): readonly number[] {
+  /** Sizes, frozen; nothing for a ragged row, of whose {@link sizes} one is -1. */
+  shape(row: number): readonly number[] | undefined {
     if (row >= FIRST_ADDED) return Object.freeze([...this.sizes(row)])
     const { tensors, dims } = this.#tables
     const at = row * TensorWord.count
+    if ((tensors[at + TensorWord.kind]! >>> 16) & TensorFlag.ragged) return undefined
     const start = tensors[at + TensorWord.dims]!
-    return this.#dimsCache.at(dims, start, start + tensors[at + TensorWord.ndim]!)
+    const ndim = tensors[at + TensorWord.ndim]!
+    // Tensors are mostly asked for in order, and neighbours are often of one shape.
+    if (start !== this.#lastStart || ndim !== this.#lastShape.length) {
+      this.#lastShape = this.#dimsCache.at(dims, start, start + ndim)
+      this.#lastStart = start
+    }
+    return this.#lastShape
   }
 
   /** Strides, frozen. */

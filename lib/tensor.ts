@@ -8,7 +8,7 @@ import { bring, isHere } from './bring'
 import type { PartRole } from './catalog'
 import { describe, type TensorJson } from './describe'
 import { type DType, denseBytes, type TensorData } from './dtype'
-import { Home, type Made, OneName } from './home'
+import { Home, OneName } from './home'
 import { type LoadOptions, type ReadIntoOptions, readInto, readIntoSync, type Target } from './load'
 import { nestedRows, raggedShape } from './nested'
 import { printable } from './printable'
@@ -44,7 +44,7 @@ export class Tensor extends TensorParts {
   readonly #position: number
 
   static {
-    rowOf = (tensor) => ({ session: tensor.#session, row: tensor.#row })
+    rowOf = (tensor) => ({ session: tensor.#home.session, row: Tensor.#row(tensor) })
   }
 
   /** @internal */
@@ -55,17 +55,10 @@ export class Tensor extends TensorParts {
     this.#position = position
   }
 
-  get #row(): number {
-    return this.#home.rowAt(this.#position)
-  }
-
-  /** What was made of it so far. */
-  get #made(): Made {
-    return this.#home.madeOf(this.#position)
-  }
-
-  get #session(): Session {
-    return this.#home.session
+  // Static, as all that is private here: private accessors and methods would give every tensor a
+  // word that says that it has them.
+  static #row(tensor: Tensor): number {
+    return tensor.#home.rowAt(tensor.#position)
   }
 
   /** The name it was found under; empty for one that only {@link Checkpoint.root} reaches. */
@@ -74,7 +67,7 @@ export class Tensor extends TensorParts {
   }
 
   get dtype(): DType {
-    return this.#home.session.catalog.dtype(this.#row).name
+    return this.#home.session.catalog.dtype(Tensor.#row(this)).name
   }
 
   /**
@@ -82,47 +75,46 @@ export class Tensor extends TensorParts {
    * nested tensor that differs from row to row.
    */
   get shape(): readonly number[] {
-    const { catalog } = this.#home.session
-    return catalog.isRagged(this.#row) ? this.#raggedShape() : catalog.shape(this.#row)
+    return this.#home.session.catalog.shape(Tensor.#row(this)) ?? Tensor.#raggedShape(this)
   }
 
-  #raggedShape(): readonly number[] {
-    const made = this.#made
+  static #raggedShape(tensor: Tensor): readonly number[] {
+    const made = tensor.#home.madeOf(tensor.#position)
     if (made.shape !== undefined) return made.shape
-    const shape = this.#session.catalog.shape(this.#row)
-    const { sizes } = this.parts
+    const shape = Object.freeze([...tensor.#home.session.catalog.sizes(Tensor.#row(tensor))])
+    const { sizes } = tensor.parts
     // What rows have in common lies in the bytes of a tensor.
-    if (sizes === undefined || this.#session.isClosed) return shape
+    if (sizes === undefined || tensor.#home.session.isClosed) return shape
     made.shape = raggedShape(shape, sizes)
     return made.shape
   }
 
   /** Elements from one index to the next along each dimension. */
   get stride(): readonly number[] {
-    return this.#session.catalog.stride(this.#row)
+    return this.#home.session.catalog.stride(Tensor.#row(this))
   }
 
   /** Elements from the start of the storage to the first one. */
   get storageOffset(): number {
-    return this.#session.catalog.offset(this.#row)
+    return this.#home.session.catalog.offset(Tensor.#row(this))
   }
 
   /** Elements: the product of {@link shape}; of a nested tensor those of all rows. */
   get size(): number {
-    return this.#session.catalog.numel(this.#row)
+    return this.#home.session.catalog.numel(Tensor.#row(this))
   }
 
   /** Bytes of the elements, dense; for a sparse or sharded tensor what its parts have here. */
   get byteLength(): number {
-    return heldBytes(this.#session, this.#row)
+    return heldBytes(this.#home.session, Tensor.#row(this))
   }
 
   get layout(): Layout {
-    return LAYOUTS[this.#session.catalog.layout(this.#row)]!
+    return LAYOUTS[this.#home.session.catalog.layout(Tensor.#row(this))]!
   }
 
   get requiresGrad(): boolean {
-    return this.#has(TensorFlag.requiresGrad)
+    return Tensor.#has(this, TensorFlag.requiresGrad)
   }
 
   /**
@@ -132,23 +124,23 @@ export class Tensor extends TensorParts {
    * @throws {@link StateError} `CLOSED`, `FILE_CHANGED` when that is too late
    */
   get isParameter(): boolean {
-    this.#session.readCode()
-    return this.#has(TensorFlag.isParameter)
+    this.#home.session.readCode()
+    return Tensor.#has(this, TensorFlag.isParameter)
   }
 
   /** The device it was saved from, such as `cpu` or `cuda:0`. */
   get device(): string {
-    return this.#session.catalog.device(this.#row)
+    return this.#home.session.catalog.device(Tensor.#row(this))
   }
 
   /** Whether it has a shape only: it was saved from the `meta` device. */
   get isMeta(): boolean {
-    return this.#has(TensorFlag.meta)
+    return Tensor.#has(this, TensorFlag.meta)
   }
 
   /** Whether the elements lie row-major in the storage, without gaps. */
   get isContiguous(): boolean {
-    return this.#has(TensorFlag.contiguous)
+    return Tensor.#has(this, TensorFlag.contiguous)
   }
 
   /**
@@ -158,8 +150,8 @@ export class Tensor extends TensorParts {
    * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
    */
   get isZeroCopy(): boolean {
-    this.#session.checkOpen()
-    return isZeroCopy(this.#session, this.#row, this.name)
+    this.#home.session.checkOpen()
+    return isZeroCopy(this.#home.session, Tensor.#row(this), this.name)
   }
 
   /**
@@ -167,7 +159,7 @@ export class Tensor extends TensorParts {
    * not brought here.
    */
   get isLoaded(): boolean {
-    return isHere(this.#session, this.#row)
+    return isHere(this.#home.session, Tensor.#row(this))
   }
 
   /**
@@ -175,8 +167,8 @@ export class Tensor extends TensorParts {
    * none.
    */
   get storage(): Storage | undefined {
-    const index = this.#session.catalog.storageOf(this.#row)
-    return index === undefined ? undefined : this.#session.storages.object(index)
+    const index = this.#home.session.catalog.storageOf(Tensor.#row(this))
+    return index === undefined ? undefined : this.#home.session.storages.object(index)
   }
 
   /**
@@ -198,8 +190,12 @@ export class Tensor extends TensorParts {
    * @throws {@link LimitError} `LIMIT_STORAGE` when a copy would be larger than `limits.copyBytes`
    */
   get data(): TensorData {
-    this.#session.checkOpen()
-    return elements(this.#session, elementsRow(this.#session, this.#row, this.name), this.name)
+    this.#home.session.checkOpen()
+    return elements(
+      this.#home.session,
+      elementsRow(this.#home.session, Tensor.#row(this), this.name),
+      this.name,
+    )
   }
 
   /**
@@ -211,7 +207,7 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   async load(options: LoadOptions = {}): Promise<TensorData> {
-    await bring([this.#placed()], checkWatchOptions(options))
+    await bring([Tensor.#placed(this)], checkWatchOptions(options))
     return this.data
   }
 
@@ -226,11 +222,11 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws; a RangeError for a range outside
    */
   bytes(start = 0, end?: number): Uint8Array {
-    this.#session.checkOpen()
-    const row = elementsRow(this.#session, this.#row, this.name)
-    const length = denseBytes(this.#session.catalog.dtype(row), this.size)
+    this.#home.session.checkOpen()
+    const row = elementsRow(this.#home.session, Tensor.#row(this), this.name)
+    const length = denseBytes(this.#home.session.catalog.dtype(row), this.size)
     checkRange(start, end ?? length, length)
-    return elementBytes(this.#session, row, this.name, start, end ?? length)
+    return elementBytes(this.#home.session, row, this.name, start, end ?? length)
   }
 
   /**
@@ -241,9 +237,13 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   toFloat32(): Float32Array {
-    this.#session.checkOpen()
+    this.#home.session.checkOpen()
     if (this.qscheme !== undefined) return this.dequantize()
-    return float32(this.#session, elementsRow(this.#session, this.#row, this.name), this.name)
+    return float32(
+      this.#home.session,
+      elementsRow(this.#home.session, Tensor.#row(this), this.name),
+      this.name,
+    )
   }
 
   /**
@@ -261,12 +261,12 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} and, with `dtype`, {@link toFloat32} throw
    */
   async readInto(target: Target, options: ReadIntoOptions & LoadOptions = {}): Promise<number> {
-    return readInto(this.#placed(), target, options)
+    return readInto(Tensor.#placed(this), target, options)
   }
 
   /** The same before it returns. */
   readIntoSync(target: Target, options: ReadIntoOptions = {}): number {
-    return readIntoSync(this.#placed(), target, options)
+    return readIntoSync(Tensor.#placed(this), target, options)
   }
 
   /**
@@ -278,21 +278,28 @@ export class Tensor extends TensorParts {
    */
   toDense(): TensorData {
     const { layout } = this
-    if (!layout.startsWith('sparse') || this.#has(TensorFlag.wrapper)) return this.data
-    this.#session.checkOpen()
-    const made = this.#made
-    made.dense ??= spread(this, this.#session.catalog.dtype(this.#row), this.#session)
+    if (!layout.startsWith('sparse') || Tensor.#has(this, TensorFlag.wrapper)) return this.data
+    this.#home.session.checkOpen()
+    const made = this.#home.madeOf(this.#position)
+    made.dense ??= spread(
+      this,
+      this.#home.session.catalog.dtype(Tensor.#row(this)),
+      this.#home.session,
+    )
     return made.dense
   }
 
   /** The tensors this one is made of, by role; empty for a plain one. */
   get parts(): Readonly<Partial<Record<PartRole, Tensor>>> {
-    const rows = this.#session.catalog.parts(this.#row)
+    const rows = this.#home.session.catalog.parts(Tensor.#row(this))
     if (rows.length === 0) return NO_PARTS
-    const made = this.#made
+    const made = this.#home.madeOf(this.#position)
     made.parts ??= Object.freeze(
       Object.fromEntries(
-        rows.map(([role, row]) => [role, tensorOf(this.#session, row, `${this.name}.${role}`)]),
+        rows.map(([role, row]) => [
+          role,
+          tensorOf(this.#home.session, row, `${this.name}.${role}`),
+        ]),
       ),
     )
     return made.parts
@@ -300,7 +307,7 @@ export class Tensor extends TensorParts {
 
   /** Sparse COO: whether it is known that no place has two values and that they are in order. */
   get isCoalesced(): boolean {
-    if (this.#has(TensorFlag.coalesced)) return true
+    if (Tensor.#has(this, TensorFlag.coalesced)) return true
     const count = this.layout === 'sparse_coo' ? this.values?.shape[0] : undefined
     return count !== undefined && count < 2
   }
@@ -315,7 +322,7 @@ export class Tensor extends TensorParts {
     const { offsets, sizes } = this.parts
     if (offsets !== undefined) return Array.from(offsets.data, Number)
     if (sizes === undefined) return undefined
-    return Array.from(this.#quantizer?.scales ?? [])
+    return Array.from(Tensor.#quantizer(this)?.scales ?? [])
   }
 
   /**
@@ -326,13 +333,13 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   rows(): readonly Tensor[] {
-    this.#session.checkOpen()
-    const made = this.#made
+    this.#home.session.checkOpen()
+    const made = this.#home.madeOf(this.#position)
     made.rows ??= Object.freeze(
-      nestedRows(this, this.#session).map((view, i) => {
-        const values = this.#session.catalog.part(this.#row, 'values')!
-        const row = this.#session.catalog.addView(values, view)
-        return tensorOf(this.#session, row, `${this.name}.${i}`)
+      nestedRows(this, this.#home.session).map((view, i) => {
+        const values = this.#home.session.catalog.part(Tensor.#row(this), 'values')!
+        const row = this.#home.session.catalog.addView(values, view)
+        return tensorOf(this.#home.session, row, `${this.name}.${i}`)
       }),
     )
     return made.rows
@@ -340,33 +347,34 @@ export class Tensor extends TensorParts {
 
   /** Quantised: how its integers stand for real numbers. */
   get qscheme(): QScheme | undefined {
-    if (this.#session.catalog.dtype(this.#row).kind !== 'Quantized') return undefined
-    return this.#quantizer && QSCHEMES[this.#quantizer.scheme]
+    if (this.#home.session.catalog.dtype(Tensor.#row(this)).kind !== 'Quantized') return undefined
+    const quantizer = Tensor.#quantizer(this)
+    return quantizer && QSCHEMES[quantizer.scheme]
   }
 
   /** Quantised with one scale: that scale. */
   get scale(): number | undefined {
-    return this.qscheme?.startsWith('per_tensor') ? this.#quantizer!.scale : undefined
+    return this.qscheme?.startsWith('per_tensor') ? Tensor.#quantizer(this)!.scale : undefined
   }
 
   /** Quantised with one scale: the integer that stands for 0. */
   get zeroPoint(): number | undefined {
-    return this.qscheme?.startsWith('per_tensor') ? this.#quantizer!.zeroPoint : undefined
+    return this.qscheme?.startsWith('per_tensor') ? Tensor.#quantizer(this)!.zeroPoint : undefined
   }
 
   /** Quantised by channel: the dimension that has a scale for each index. */
   get axis(): number | undefined {
-    return this.qscheme?.startsWith('per_channel') ? this.#quantizer!.axis : undefined
+    return this.qscheme?.startsWith('per_channel') ? Tensor.#quantizer(this)!.axis : undefined
   }
 
   /** Quantised by channel: the scale of each index along {@link axis}. Throws what `data` does. */
   get scales(): Float64Array | undefined {
-    return this.#perChannel('scales')
+    return Tensor.#perChannel(this, 'scales')
   }
 
   /** Quantised by channel: what stands for 0 along {@link axis}. Throws what `data` does. */
   get zeroPoints(): Float64Array | undefined {
-    return this.#perChannel('zeroPoints')
+    return Tensor.#perChannel(this, 'zeroPoints')
   }
 
   /**
@@ -376,10 +384,10 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   dequantize(): Float32Array {
-    const scaling = scalingOf(this, this.#session.path)
-    this.#session.checkOpen()
-    const row = elementsRow(this.#session, this.#row, this.name)
-    return dequantized(this.#session, row, this.name, scaling)
+    const scaling = scalingOf(this, this.#home.session.path)
+    this.#home.session.checkOpen()
+    const row = elementsRow(this.#home.session, Tensor.#row(this), this.name)
+    return dequantized(this.#home.session, row, this.name, scaling)
   }
 
   /** What describes the tensor, without its elements. */
@@ -392,21 +400,21 @@ export class Tensor extends TensorParts {
     return `Tensor('${printable(this.name)}' ${this.dtype}[${this.shape.join(', ')}]${kind})`
   }
 
-  get #quantizer() {
-    return this.#session.catalog.quantizer(this.#row)
+  static #quantizer(tensor: Tensor) {
+    return tensor.#home.session.catalog.quantizer(Tensor.#row(tensor))
   }
 
-  #placed() {
-    return { tensor: this, session: this.#session, row: this.#row }
+  static #placed(tensor: Tensor) {
+    return { tensor, session: tensor.#home.session, row: Tensor.#row(tensor) }
   }
 
-  #has(flag: number): boolean {
-    return (this.#session.catalog.flags(this.#row) & flag) !== 0
+  static #has(tensor: Tensor, flag: number): boolean {
+    return (tensor.#home.session.catalog.flags(Tensor.#row(tensor)) & flag) !== 0
   }
 
-  #perChannel(role: 'scales' | 'zeroPoints'): Float64Array | undefined {
-    if (this.axis === undefined) return undefined
-    const part = this.parts[role]
-    return part === undefined ? this.#quantizer![role] : perChannel(part)
+  static #perChannel(tensor: Tensor, role: 'scales' | 'zeroPoints'): Float64Array | undefined {
+    if (tensor.axis === undefined) return undefined
+    const part = tensor.parts[role]
+    return part === undefined ? Tensor.#quantizer(tensor)![role] : perChannel(part)
   }
 }
