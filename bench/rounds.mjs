@@ -7,7 +7,8 @@ import { median } from './statistics.mjs'
 /** How often, and for how long. Milliseconds. */
 export const PACES = {
   // A turn begins with a run that is told apart (`resumes`): the process stood still while the others had theirs, which may
-  // be most of a minute. Behind it are as many runs as fit into `turn`, ten at most, and their median counts. Rounds of
+  // be most of a minute. Behind it are as many runs as fit into `turn`, ten at most, and their median counts: the second run
+  // is still one in a heap that V8 has given back meanwhile, so what takes tens of milliseconds has a few. Rounds of
   // warm-up are not counted; their turns last `warming`, and who needed two seconds for the first run has one only. Whoever
   // has used `budget` sits out once it has `least` samples; no run lasts longer than `limit`, and one that lasts longer
   // than `patience` is not repeated.
@@ -15,9 +16,9 @@ export const PACES = {
     warmups: 2,
     rounds: 11,
     warming: 500,
-    turn: 20,
+    turn: 100,
     resumes: true,
-    least: 3,
+    least: 5,
     budget: 6_000,
     patience: 20_000,
     limit: 60_000,
