@@ -1,11 +1,12 @@
 /** Checkpoints in several threads, and in threads that end while they hold tensors. */
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { expect, jest, test } from '@jest/globals'
 import { openSync } from '../lib/index'
-import { inProcess, inThread } from './support/child'
+import { inProcess, inThread, LIBRARY, REGISTER } from './support/child'
 import { isTold, mappings } from './support/memory'
 import { ramp, temporaryFolder, tensorOf, writeSample } from './support/samples'
 
@@ -131,4 +132,29 @@ test('posting a tensor to a thread copies it', async () => {
   expect(data).toEqual(ramp(6))
   await worker.terminate()
   checkpoint.close()
+})
+
+// A handler of signals that was set over the addon's may call it at any time.
+test('the code of the addon stays when the last thread that has loaded it ends', () => {
+  if (!isTold) return
+  // Without the library in the main thread.
+  const code = `
+    const { readFileSync } = require('node:fs')
+    const { Worker } = require('node:worker_threads')
+    const isLoaded = () => readFileSync('/proc/self/maps', 'latin1').includes('torchmap.node')
+    const before = isLoaded()
+    const work = 'require(process.env.LIBRARY).openSync(process.env.FILE).close()'
+    const run = () => new Promise((resolve) => {
+      new Worker(work, { eval: true, execArgv: ['-r', process.env.REGISTER] }).on('exit', resolve)
+    })
+    const report = async () => {
+      const codes = [await run(), await run()]
+      console.log(JSON.stringify([before, ...codes, isLoaded()]))
+    }
+    report()`
+  const env = { ...process.env, LIBRARY, REGISTER, FILE: path }
+  // The compiler of TypeScript, which could not be unloaded either, is there from the start.
+  const args = ['-r', REGISTER, '-e', code]
+  const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', env })
+  expect(JSON.parse(stdout)).toEqual([false, 0, 0, true])
 })

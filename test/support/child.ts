@@ -8,8 +8,9 @@ import { Worker } from 'node:worker_threads'
 
 type Library = typeof import('../../lib/index')
 
-const REGISTER = join(__dirname, 'register.cjs')
-const LIBRARY = join(__dirname, '../../lib/index')
+/** For `node -r`: TypeScript as jest compiles it. */
+export const REGISTER = join(__dirname, 'register.cjs')
+export const LIBRARY = join(__dirname, '../../lib/index')
 
 /** Tuples, not arrays: each argument has a type of its own. */
 type Tuple = [unknown, ...unknown[]] | []

@@ -35,7 +35,7 @@ uint32_t Catalog::add_dims(std::span<const int64_t> sizes, std::span<const int64
   for (const int64_t step : strides) hash = hash_fold(hash ^ static_cast<uint64_t>(step), kFactor);
   KnownDims& known = known_dims_[hash % known_dims_.size()];
   if (known.place != 0 && known.ndim == sizes.size()) {
-    const int64_t* at = dims.data() + known.place - 1;
+    const int64_t* at = dims.data() + (known.place - 1);
     if (std::equal(sizes.begin(), sizes.end(), at) &&
         std::equal(strides.begin(), strides.end(), at + known.ndim))
       return known.place - 1;
