@@ -103,9 +103,10 @@ TEST(gather_random_permutations) {
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), random);
     int64_t stride = 1 + random() % 8 / 7;
-    for (const int64_t d : order) {
+    for (const int64_t place : order) {
+      const auto d = static_cast<size_t>(place);
       strides[d] = random() % 12 == 0 ? 0 : stride;
-      stride *= sizes[d] + (random() % 3 == 0 ? random() % 4 : 0);
+      stride *= sizes[d] + static_cast<int64_t>(random() % 3 == 0 ? random() % 4 : 0);
     }
     expect_gathers(uint32_t{1} << random() % 5, sizes, strides);
   }

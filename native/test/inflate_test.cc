@@ -147,7 +147,7 @@ TEST(survives_every_flipped_bit) {
 
 TEST(inflates_streams_in_parts) {
   for (const Sample& sample : samples()) {
-    for (const size_t part : {1, 2, 3, 5, 7, 8, 9, 64, 1000000}) {
+    for (const size_t part : {1u, 2u, 3u, 5u, 7u, 8u, 9u, 64u, 1000000u}) {
       EXPECT_EQ(inflated_in_parts(sample.deflated, part), sample.text);
       EXPECT_EQ(inflated_in_parts(sample.deflated + "behind it", part), sample.text);
     }
@@ -161,7 +161,7 @@ TEST(inflates_long_streams_in_parts) {
   for (const Sample& last : samples()) {
     const Sample sample = long_sample(800, last);
     EXPECT_TRUE(sample.text.size() > 300000);
-    for (const size_t part : {1000, 65536, 1000000})
+    for (const size_t part : {1000u, 65536u, 1000000u})
       EXPECT_TRUE(inflated_in_parts(sample.deflated, part) == sample.text);
   }
 }
@@ -184,7 +184,7 @@ TEST(says_how_many_bytes_a_stream_had) {
     auto whole = inflate(as_bytes(longer), target);
     ASSERT_TRUE(whole.ok() && whole->ended);
     EXPECT_EQ(whole->used, deflated.size());
-    for (const size_t part : {1, 3, 8, 1000}) {
+    for (const size_t part : {1u, 3u, 8u, 1000u}) {
       Parts parts(longer, part);
       auto done = inflate(parts);
       ASSERT_TRUE(done.ok());

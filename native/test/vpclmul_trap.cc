@@ -57,8 +57,8 @@ Instruction decode(const ucontext_t& context) {
     const bool is_plain = (at[3] & 0x97) == 0;  // no zeroing, no broadcast, no mask
     if ((at[1] & 7) != 3 || (at[2] & 3) != 1 || at[4] != 0x44 || !is_plain) return found;
     r = ~at[1] >> 7 & 1, x = ~at[1] >> 6 & 1, b = ~at[1] >> 5 & 1;
-    found.target = r << 3 | (~at[1] >> 4 & 1) << 4;
-    found.first = (~at[2] >> 3 & 15) | (~at[3] >> 3 & 1) << 4;
+    found.target = r << 3 | static_cast<unsigned>(~at[1] >> 4 & 1) << 4;
+    found.first = static_cast<unsigned>((~at[2] >> 3 & 15) | (~at[3] >> 3 & 1) << 4);
     found.second = b << 3 | x << 4;
     lanes = 1u << (at[3] >> 5 & 3);
     scale = static_cast<int>(16 * lanes);
