@@ -81,10 +81,11 @@ export class Tensor extends TensorParts {
   static #raggedShape(tensor: Tensor): readonly number[] {
     const made = tensor.#home.madeOf(tensor.#position)
     if (made.shape !== undefined) return made.shape
-    const shape = Object.freeze([...tensor.#home.session.catalog.sizes(Tensor.#row(tensor))])
+    const { session } = tensor.#home
+    const shape = Object.freeze([...session.catalog.sizes(Tensor.#row(tensor))])
     const { sizes } = tensor.parts
     // What rows have in common lies in the bytes of a tensor.
-    if (sizes === undefined || tensor.#home.session.isClosed) return shape
+    if (sizes === undefined || session.isClosed) return shape
     made.shape = raggedShape(shape, sizes)
     return made.shape
   }
@@ -150,8 +151,9 @@ export class Tensor extends TensorParts {
    * @throws {@link StateError} `CLOSED` after {@link Checkpoint.close}
    */
   get isZeroCopy(): boolean {
-    this.#home.session.checkOpen()
-    return isZeroCopy(this.#home.session, Tensor.#row(this), this.name)
+    const { session } = this.#home
+    session.checkOpen()
+    return isZeroCopy(session, Tensor.#row(this), this.name)
   }
 
   /**
@@ -167,8 +169,9 @@ export class Tensor extends TensorParts {
    * none.
    */
   get storage(): Storage | undefined {
-    const index = this.#home.session.catalog.storageOf(Tensor.#row(this))
-    return index === undefined ? undefined : this.#home.session.storages.object(index)
+    const { catalog, storages } = this.#home.session
+    const index = catalog.storageOf(Tensor.#row(this))
+    return index === undefined ? undefined : storages.object(index)
   }
 
   /**
@@ -190,12 +193,9 @@ export class Tensor extends TensorParts {
    * @throws {@link LimitError} `LIMIT_STORAGE` when a copy would be larger than `limits.copyBytes`
    */
   get data(): TensorData {
-    this.#home.session.checkOpen()
-    return elements(
-      this.#home.session,
-      elementsRow(this.#home.session, Tensor.#row(this), this.name),
-      this.name,
-    )
+    const { session } = this.#home
+    session.checkOpen()
+    return elements(session, elementsRow(session, Tensor.#row(this), this.name), this.name)
   }
 
   /**
@@ -222,11 +222,12 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws; a RangeError for a range outside
    */
   bytes(start = 0, end?: number): Uint8Array {
-    this.#home.session.checkOpen()
-    const row = elementsRow(this.#home.session, Tensor.#row(this), this.name)
-    const length = denseBytes(this.#home.session.catalog.dtype(row), this.size)
+    const { session } = this.#home
+    session.checkOpen()
+    const row = elementsRow(session, Tensor.#row(this), this.name)
+    const length = denseBytes(session.catalog.dtype(row), this.size)
     checkRange(start, end ?? length, length)
-    return elementBytes(this.#home.session, row, this.name, start, end ?? length)
+    return elementBytes(session, row, this.name, start, end ?? length)
   }
 
   /**
@@ -237,13 +238,10 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   toFloat32(): Float32Array {
-    this.#home.session.checkOpen()
+    const { session } = this.#home
+    session.checkOpen()
     if (this.qscheme !== undefined) return this.dequantize()
-    return float32(
-      this.#home.session,
-      elementsRow(this.#home.session, Tensor.#row(this), this.name),
-      this.name,
-    )
+    return float32(session, elementsRow(session, Tensor.#row(this), this.name), this.name)
   }
 
   /**
@@ -279,27 +277,22 @@ export class Tensor extends TensorParts {
   toDense(): TensorData {
     const { layout } = this
     if (!layout.startsWith('sparse') || Tensor.#has(this, TensorFlag.wrapper)) return this.data
-    this.#home.session.checkOpen()
+    const { session } = this.#home
+    session.checkOpen()
     const made = this.#home.madeOf(this.#position)
-    made.dense ??= spread(
-      this,
-      this.#home.session.catalog.dtype(Tensor.#row(this)),
-      this.#home.session,
-    )
+    made.dense ??= spread(this, session.catalog.dtype(Tensor.#row(this)), session)
     return made.dense
   }
 
   /** The tensors this one is made of, by role; empty for a plain one. */
   get parts(): Readonly<Partial<Record<PartRole, Tensor>>> {
-    const rows = this.#home.session.catalog.parts(Tensor.#row(this))
+    const { session } = this.#home
+    const rows = session.catalog.parts(Tensor.#row(this))
     if (rows.length === 0) return NO_PARTS
     const made = this.#home.madeOf(this.#position)
     made.parts ??= Object.freeze(
       Object.fromEntries(
-        rows.map(([role, row]) => [
-          role,
-          tensorOf(this.#home.session, row, `${this.name}.${role}`),
-        ]),
+        rows.map(([role, row]) => [role, tensorOf(session, row, `${this.name}.${role}`)]),
       ),
     )
     return made.parts
@@ -333,13 +326,14 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   rows(): readonly Tensor[] {
-    this.#home.session.checkOpen()
+    const { session } = this.#home
+    session.checkOpen()
     const made = this.#home.madeOf(this.#position)
     made.rows ??= Object.freeze(
-      nestedRows(this, this.#home.session).map((view, i) => {
-        const values = this.#home.session.catalog.part(Tensor.#row(this), 'values')!
-        const row = this.#home.session.catalog.addView(values, view)
-        return tensorOf(this.#home.session, row, `${this.name}.${i}`)
+      nestedRows(this, session).map((view, i) => {
+        const values = session.catalog.part(Tensor.#row(this), 'values')!
+        const row = session.catalog.addView(values, view)
+        return tensorOf(session, row, `${this.name}.${i}`)
       }),
     )
     return made.rows
@@ -384,10 +378,11 @@ export class Tensor extends TensorParts {
    * @throws what {@link data} throws
    */
   dequantize(): Float32Array {
-    const scaling = scalingOf(this, this.#home.session.path)
-    this.#home.session.checkOpen()
-    const row = elementsRow(this.#home.session, Tensor.#row(this), this.name)
-    return dequantized(this.#home.session, row, this.name, scaling)
+    const { session } = this.#home
+    const scaling = scalingOf(this, session.path)
+    session.checkOpen()
+    const row = elementsRow(session, Tensor.#row(this), this.name)
+    return dequantized(session, row, this.name, scaling)
   }
 
   /** What describes the tensor, without its elements. */
@@ -405,7 +400,7 @@ export class Tensor extends TensorParts {
   }
 
   static #placed(tensor: Tensor) {
-    return { tensor, session: tensor.#home.session, row: Tensor.#row(tensor) }
+    return { tensor, ...rowOf(tensor) }
   }
 
   static #has(tensor: Tensor, flag: number): boolean {

@@ -65,7 +65,7 @@ export class Windows {
     return this.#place(index, 0)
   }
 
-  /** From byte `start` of a storage on whose place is known. */
+  /** From byte `start` on of a storage whose place is known. */
   #place(index: number, start: number): Span {
     const { buffer, zeroCopy } = this.#made[this.#windows[index]! - 1]!
     return { buffer, byteOffset: this.#offsets[index]! + start, zeroCopy }
@@ -95,13 +95,11 @@ export class Windows {
       this.#windows,
       this.#offsets,
     )
-    if (found === undefined) {
-      this.#seen[index] = 1
-      return this.#place(index, start)
-    }
-    const { window, byteOffset, buffer, zeroCopy } = this.#session.unwrap(found)
-    if (buffer !== undefined) this.#made[window] = { buffer, zeroCopy: zeroCopy === true }
+    const told = found && this.#session.unwrap(found)
     this.#seen[index] = 1
+    if (told === undefined) return this.#place(index, start)
+    const { window, byteOffset, buffer, zeroCopy } = told
+    if (buffer !== undefined) this.#made[window] = { buffer, zeroCopy: zeroCopy === true }
     const made = this.#made[window]!
     return { buffer: made.buffer, byteOffset, zeroCopy: made.zeroCopy }
   }
